@@ -1,0 +1,37 @@
+# What `npm ci` put here comes first, so that every target runs on the pinned Node whatever the machine has.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+STAMP := node_modules/.package-lock.json
+only ?=
+
+.PHONY: help setup demo test check format build servers clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+setup: $(STAMP) ## install what the program needs, the pinned Node included
+
+$(STAMP): package.json package-lock.json
+	npm ci
+	@touch $@
+
+demo: setup ## back a sample tree up, kill the backup, resume it, restore, compare
+	@node spec/demo.ts
+
+test: setup servers ## run the specs against real servers; only='journal sftp' runs those files
+	@node --disable-warning=ExperimentalWarning spec/run.ts $(only)
+
+check: setup ## type check, lint, format check
+	@tsc
+	@biome check --error-on-warnings .
+
+format: setup ## format and mend what the linter can
+	@biome check --write .
+
+build: setup ## make dist/, which is what `npm pack` publishes
+	@node build.ts
+
+servers: # the servers the specs run against, from Debian's packages where that is possible
+	@sh spec/helpers/install-servers.sh
+
+clean: ## remove what was built and installed
+	rm -rf dist node_modules

@@ -1,0 +1,57 @@
+/** A run of an object's bytes. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface RemoteObject {
+  /** Relative to the repository's root, with `/` between its parts: `packs/ab/abcd…`. */
+  readonly name: string;
+  readonly sizeBytes: number;
+}
+
+export interface PutOptions {
+  readonly signal?: AbortSignal;
+  /** Called with the bytes handed to the remote so far; never more than the object's size. */
+  readonly onSent?: (sentBytes: number) => void;
+}
+
+/**
+ * Where objects go. A name is one or more parts of `[A-Za-z0-9._-]`, never `.` or `..`, joined by `/`.
+ * `null` means absent; anything broken throws {@link RemoteError}. Calls may overlap: an adapter gives each what it
+ * needs (a channel, a connection), up to its limits, and makes the rest wait.
+ */
+export interface Remote {
+  /** For messages: the URL without any secret. */
+  readonly url: string;
+
+  /**
+   * Resolves only when the object is whole and durable under its final name: temporary name, size checked, fsync
+   * where the server offers it, then rename. An object that is there already is replaced in one step.
+   * `bytes` must not change until then. A failed or aborted put leaves nothing under the final name.
+   */
+  put(name: string, bytes: Uint8Array, options?: PutOptions): Promise<void>;
+
+  /**
+   * @returns the object's bytes, or those of `range` (fewer where the object ends before it), or `null` when absent.
+   * @throws RemoteError when more than {@link MAX_GET_BYTES} would have to be held.
+   */
+  get(name: string, range?: ByteRange): Promise<Buffer | null>;
+
+  /** Every object whose name starts with the folder `prefix` (ending in `/`, or empty for all), in no order; temporary ones excepted. */
+  list(prefix: string): AsyncIterable<RemoteObject>;
+
+  stat(name: string): Promise<RemoteObject | null>;
+
+  /** Removes the object; that it was not there is fine. */
+  remove(name: string): Promise<void>;
+
+  /** Ends every connection. Calls that are under way fail. */
+  close(): Promise<void>;
+}
+
+/** No object Skylock writes is larger (a pack is 32 MiB and one chunk at most), so no answer may be. */
+export const MAX_GET_BYTES = 64 * 1024 * 1024;
+
+/** Temporary objects lie in this folder of the root until they are renamed to their final name. */
+export const TEMPORARY_FOLDER = 'tmp';
