@@ -28,7 +28,8 @@ export interface Remote {
   /**
    * Resolves only when the object is whole and durable under its final name: temporary name, size checked, fsync
    * where the server offers it, then rename. An object that is there already is replaced in one step.
-   * `bytes` must not change until then. A failed or aborted put leaves nothing under the final name.
+   * `bytes` must not change until then. A failed or aborted put leaves nothing new under the final name;
+   * an aborted one throws the signal's reason.
    */
   put(name: string, bytes: Uint8Array, options?: PutOptions): Promise<void>;
 
@@ -38,7 +39,10 @@ export interface Remote {
    */
   get(name: string, range?: ByteRange): Promise<Buffer | null>;
 
-  /** Every object whose name starts with the folder `prefix` (ending in `/`, or empty for all), in no order; temporary ones excepted. */
+  /**
+   * Every object whose name starts with the folder `prefix` (ending in `/`, or empty for all), in no order; temporary
+   * ones only when `prefix` is their folder.
+   */
   list(prefix: string): AsyncIterable<RemoteObject>;
 
   stat(name: string): Promise<RemoteObject | null>;
@@ -46,7 +50,7 @@ export interface Remote {
   /** Removes the object; that it was not there is fine. */
   remove(name: string): Promise<void>;
 
-  /** Ends every connection. Calls that are under way fail. */
+  /** Ends every connection. Calls that are under way, or come later, fail; closing again is fine. */
   close(): Promise<void>;
 }
 
