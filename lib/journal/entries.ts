@@ -1,0 +1,346 @@
+import { sql } from 'kysely';
+import type { Journal } from './database.ts';
+import { type DurablePack, insertDurablePack } from './packs.ts';
+import type { Run } from './runs.ts';
+import { statement } from './statement.ts';
+
+/** One file, folder, symlink or special file, as lstat(2) found it. */
+export interface Entry {
+  readonly path: Buffer;
+  /** `file`, `folder`, `symlink`, …: the manifest's words. */
+  readonly type: string;
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly inode: bigint;
+  readonly device: bigint;
+  /** How many names the inode has. */
+  readonly links: bigint;
+  /** Permission bits, `0o7777`. */
+  readonly mode: bigint;
+  readonly uid: bigint;
+  readonly gid: bigint;
+  /** What a device file stands for; 0 for all others. */
+  readonly specialDevice: bigint;
+  /** Where a symlink points to. */
+  readonly target: Buffer | null;
+}
+
+export interface JournalEntry extends Entry {
+  readonly id: bigint;
+  readonly state: 'pending' | 'uploaded' | 'unreadable';
+}
+
+/** What the scan means for the journal: applied batch by batch, in one transaction each. */
+export interface PlanBatch {
+  readonly added: readonly Entry[];
+  /** The row's number and what is there now: nothing of its content counts as uploaded any more. */
+  readonly changed: readonly { readonly id: bigint; readonly entry: Entry }[];
+  readonly gone: readonly bigint[];
+}
+
+const columns = [
+  'id',
+  'path',
+  'type',
+  'size',
+  'mtime_ns as mtimeNs',
+  'ctime_ns as ctimeNs',
+  'inode',
+  'device',
+  'links',
+  'mode',
+  'uid',
+  'gid',
+  'special_device as specialDevice',
+  'target',
+  'state',
+] as const;
+
+const selectPage = statement<{ sourceSet: number; after: Buffer; limit: number }>({ bigint: true })((db, p) =>
+  db
+    .selectFrom('entry')
+    .select(columns)
+    .where('source_set', '=', p.sourceSet)
+    .where('path', '>', p.after)
+    .orderBy('path')
+    .limit(p.limit),
+);
+
+const PAGE = 500;
+const BEFORE_EVERY_PATH = Buffer.alloc(0);
+
+/** The journal's entries of the source set in byte order of their paths, read page by page: rows may change meanwhile. */
+export function* journalEntries(journal: Journal, sourceSet: number): Generator<JournalEntry> {
+  for (let after: Buffer = BEFORE_EVERY_PATH; ; ) {
+    const page = selectPage(journal).all({ sourceSet, after, limit: PAGE });
+    yield* page;
+    if (page.length < PAGE) return;
+    after = page.at(-1)!.path;
+  }
+}
+
+const insertEntry = statement<Entry & { sourceSet: number; state: 'pending' | 'uploaded' }>()((db, p) =>
+  db.insertInto('entry').values({
+    source_set: p.sourceSet,
+    path: p.path,
+    type: p.type,
+    size: p.size,
+    mtime_ns: p.mtimeNs,
+    ctime_ns: p.ctimeNs,
+    inode: p.inode,
+    device: p.device,
+    links: p.links,
+    mode: p.mode,
+    uid: p.uid,
+    gid: p.gid,
+    special_device: p.specialDevice,
+    target: p.target,
+    state: p.state,
+  }),
+);
+
+const updateEntry = statement<Entry & { id: bigint; state: 'pending' | 'uploaded' }>()((db, p) =>
+  db
+    .updateTable('entry')
+    .set({
+      type: p.type,
+      size: p.size,
+      mtime_ns: p.mtimeNs,
+      ctime_ns: p.ctimeNs,
+      inode: p.inode,
+      device: p.device,
+      links: p.links,
+      mode: p.mode,
+      uid: p.uid,
+      gid: p.gid,
+      special_device: p.specialDevice,
+      target: p.target,
+      state: p.state,
+    })
+    .where('id', '=', p.id),
+);
+
+const deleteEntry = statement<{ id: bigint }>()((db, { id }) => db.deleteFrom('entry').where('id', '=', id));
+const deletePieces = statement<{ entry: bigint; from: number }>()((db, { entry, from }) =>
+  db
+    .deleteFrom('entry_chunk')
+    .where('entry', '=', entry as never)
+    .where('position', '>=', from),
+);
+
+/** Only a regular file has content to upload; an empty one has none either. */
+function stateAtFirst({ type, size }: Entry): 'pending' | 'uploaded' {
+  return type === 'file' && size > 0n ? 'pending' : 'uploaded';
+}
+
+export function applyPlan(journal: Journal, run: Run, { added, changed, gone }: PlanBatch): void {
+  if (added.length + changed.length + gone.length === 0) return;
+  journal.transaction(() => {
+    const insert = insertEntry(journal);
+    for (const entry of added) {
+      insert.run({ ...entry, sourceSet: run.sourceSet, state: stateAtFirst(entry) });
+    }
+    for (const { id, entry } of changed) {
+      deletePieces(journal).run({ entry: id, from: 0 });
+      updateEntry(journal).run({ ...entry, id, state: stateAtFirst(entry) });
+    }
+    for (const id of gone) deleteEntry(journal).run({ id });
+  });
+}
+
+/** The file is not what the scan saw any more: nothing of it counts as uploaded. */
+export function resetEntry(journal: Journal, run: Run, id: bigint, entry: Entry): void {
+  applyPlan(journal, run, { added: [], changed: [{ id, entry }], gone: [] });
+}
+
+const selectPending = statement<{ sourceSet: number; after: Buffer; limit: number }>({ bigint: true })(
+  (db, p) =>
+    db
+      .selectFrom('entry')
+      .select(columns)
+      .where('source_set', '=', p.sourceSet)
+      .where('state', '=', sql.lit('pending') /* a literal, or SQLite would not take the partial index */)
+      .where('path', '>', p.after)
+      .orderBy('path')
+      .limit(p.limit),
+);
+
+/** The files that are not wholly uploaded, in byte order of their paths; each is given once, whatever becomes of it. */
+export function* pendingFiles(journal: Journal, sourceSet: number): Generator<JournalEntry> {
+  for (let after: Buffer = BEFORE_EVERY_PATH; ; ) {
+    const page = selectPending(journal).all({ sourceSet, after, limit: PAGE });
+    yield* page;
+    if (page.length < PAGE) return;
+    after = page.at(-1)!.path;
+  }
+}
+
+const selectPieces = statement<{ entry: bigint; repository: number }>()((db, p) =>
+  db
+    .selectFrom('entry_chunk')
+    .leftJoin('chunk', (join) =>
+      join.onRef('chunk.id', '=', 'entry_chunk.chunk').on('chunk.repository', '=', p.repository),
+    )
+    .select(['entry_chunk.position', 'chunk.size'])
+    .where('entry_chunk.entry', '=', p.entry as never)
+    .orderBy('entry_chunk.position'),
+);
+
+/** @returns how many of the file's first chunks are durable without a gap, and the bytes they cover */
+export function durablePrefix(
+  journal: Journal,
+  repository: number,
+  entry: bigint,
+): { readonly chunks: number; readonly bytes: number } {
+  let chunks = 0;
+  let bytes = 0;
+  for (const { position, size } of selectPieces(journal).all({ entry, repository })) {
+    if (position !== chunks || size === null) break;
+    chunks += 1;
+    bytes += size;
+  }
+  return { chunks, bytes };
+}
+
+/** The chunk at one place of a file. */
+export interface FilePiece {
+  readonly entry: bigint;
+  readonly position: number;
+  readonly chunk: Buffer;
+}
+
+/** A file that was read to its end. */
+export interface ReadFile {
+  readonly entry: bigint;
+  readonly chunks: number;
+  readonly bytes: number;
+}
+
+/** What one transaction records: a pack that became durable (or none), the pieces it settles, the files it completes. */
+export interface UploadedBatch {
+  readonly pack: DurablePack | null;
+  readonly pieces: readonly FilePiece[];
+  readonly completed: readonly ReadFile[];
+}
+
+const insertPiece = statement<{ entry: bigint; position: number; chunk: Buffer }>()((db, p) =>
+  db
+    .insertInto('entry_chunk')
+    .values({ entry: p.entry as never, position: p.position, chunk: p.chunk })
+    .onConflict((conflict) => conflict.columns(['entry', 'position']).doUpdateSet({ chunk: p.chunk })),
+);
+
+const setUploaded = statement<{ id: bigint }>()((db, { id }) =>
+  db.updateTable('entry').set({ state: 'uploaded' }).where('id', '=', id),
+);
+const setUnreadable = statement<{ id: bigint }>()((db, { id }) =>
+  db.updateTable('entry').set({ state: 'unreadable' }).where('id', '=', id),
+);
+
+const addUploaded = statement<{ id: number; files: number; bytes: number; now: number }>()((db, p) =>
+  db
+    .updateTable('run')
+    .set((eb) => ({
+      uploaded_files: eb('uploaded_files', '+', p.files),
+      uploaded_bytes: eb('uploaded_bytes', '+', p.bytes),
+      updated_at: p.now,
+    }))
+    .where('id', '=', p.id),
+);
+
+/** Order 3: to be called after the pack's put has resolved, never before. */
+export function recordUploaded(journal: Journal, run: Run, batch: UploadedBatch, now: Date): void {
+  journal.transaction(() => {
+    if (batch.pack) insertDurablePack(journal, run.repository, batch.pack);
+    const insert = insertPiece(journal);
+    for (const piece of batch.pieces) insert.run(piece);
+    let bytes = 0;
+    for (const file of batch.completed) {
+      deletePieces(journal).run({ entry: file.entry, from: file.chunks });
+      setUploaded(journal).run({ id: file.entry });
+      bytes += file.bytes;
+    }
+    addUploaded(journal).run({ id: run.id, files: batch.completed.length, bytes, now: now.getTime() });
+  });
+}
+
+/** The file cannot be read now; the backup goes on without it, and the next run tries it again. */
+export function markUnreadable(journal: Journal, entry: bigint): void {
+  setUnreadable(journal).run({ id: entry });
+}
+
+const selectChunks = statement<{ entry: bigint }>()((db, p) =>
+  db
+    .selectFrom('entry_chunk')
+    .select('chunk')
+    .where('entry', '=', p.entry as never)
+    .orderBy('position'),
+);
+
+/** The entries that the backup holds, in byte order of their paths, each with the ids of its chunks. */
+export function* uploadedEntries(
+  journal: Journal,
+  sourceSet: number,
+): Generator<JournalEntry & { readonly chunks: readonly Buffer[] }> {
+  for (const entry of journalEntries(journal, sourceSet)) {
+    if (entry.state !== 'uploaded') continue;
+    const chunks = entry.type === 'file' ? selectChunks(journal).all({ entry: entry.id }) : [];
+    yield { ...entry, chunks: chunks.map(({ chunk }) => chunk) };
+  }
+}
+
+const demote = statement<{ sourceSet: number; repository: number }>()((db, p) =>
+  db
+    .updateTable('entry')
+    .set({ state: 'pending' })
+    .where('source_set', '=', p.sourceSet)
+    .where('state', '=', 'uploaded')
+    .where(({ exists, selectFrom }) =>
+      exists(
+        selectFrom('entry_chunk')
+          .leftJoin('chunk', (join) =>
+            join.onRef('chunk.id', '=', 'entry_chunk.chunk').on('chunk.repository', '=', p.repository),
+          )
+          .select('entry_chunk.position')
+          .whereRef('entry_chunk.entry', '=', 'entry.id')
+          .where('chunk.id', 'is', null),
+      ),
+    )
+    .returning(['size']),
+);
+
+/**
+ * Makes every file pending again that has a chunk no known pack holds, and takes it off the run's count.
+ * @returns how many there were
+ */
+export function demoteBrokenFiles(journal: Journal, run: Run, now: Date): number {
+  return journal.transaction(() => {
+    const rows = demote(journal).all({ sourceSet: run.sourceSet, repository: run.repository });
+    const bytes = rows.reduce((sum, { size }) => sum + Number(size), 0);
+    addUploaded(journal).run({ id: run.id, files: -rows.length, bytes: -bytes, now: now.getTime() });
+    return rows.length;
+  });
+}
+
+const selectFilePaths = statement<{ sourceSet: number; after: Buffer; limit: number }>()((db, p) =>
+  db
+    .selectFrom('entry')
+    .select('path')
+    .where('source_set', '=', p.sourceSet)
+    .where('path', '>', p.after)
+    .where('type', '=', 'file')
+    .where('state', '=', 'uploaded')
+    .orderBy('path')
+    .limit(p.limit),
+);
+
+/** The paths of the regular files that are wholly uploaded, in byte order, some hundreds at a time. */
+export function* uploadedPaths(journal: Journal, sourceSet: number): Generator<readonly Buffer[]> {
+  for (let after: Buffer = BEFORE_EVERY_PATH; ; ) {
+    const page = selectFilePaths(journal).all({ sourceSet, after, limit: PAGE });
+    if (page.length > 0) yield page.map(({ path }) => path);
+    if (page.length < PAGE) return;
+    after = page.at(-1)!.path;
+  }
+}

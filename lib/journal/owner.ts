@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs';
+import { systemErrorCode } from '../errors.ts';
+
+/** A process, told apart from every other one that ever had its number: its id, its start time and the boot it lives in. */
+export interface Owner {
+  readonly pid: number;
+  readonly startedAt: string;
+  readonly bootId: string;
+}
+
+/** @returns the identity of process `pid`, or `null` when there is none */
+export function identifyProcess(pid: number): Owner | null {
+  const startedAt = processStart(pid);
+  return startedAt === null ? null : { pid, startedAt, bootId: bootId() };
+}
+
+/** An owner whose process has ended, or lived before the last boot, owns nothing any more. */
+export function isAlive(owner: Owner): boolean {
+  const living = identifyProcess(owner.pid);
+  return living !== null && living.startedAt === owner.startedAt && living.bootId === owner.bootId;
+}
+
+/** Field 22 of `/proc/<pid>/stat` (proc(5)); fields are counted after the name, which may hold blanks and brackets. */
+function processStart(pid: number): string | null {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  } catch {
+    return existsWithoutProc(pid) ? '' : null;
+  }
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const [state, start] = [fields[0], fields[19]];
+  return state === 'Z' || state === 'X' || start === undefined ? null : start;
+}
+
+/** Systems without /proc know only whether the number is in use. */
+function existsWithoutProc(pid: number): boolean {
+  try {
+    readFileSync('/proc/self/stat');
+    return false;
+  } catch {
+    try {
+      return process.kill(pid, 0);
+    } catch (error) {
+      return systemErrorCode(error) === 'EPERM';
+    }
+  }
+}
+
+function bootId(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  } catch {
+    return '';
+  }
+}

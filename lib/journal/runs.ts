@@ -1,0 +1,333 @@
+import { sql } from 'kysely';
+import { LockedError } from '../errors.ts';
+import type { Journal } from './database.ts';
+import { isAlive, type Owner } from './owner.ts';
+import { statement } from './statement.ts';
+
+export interface Run {
+  readonly id: number;
+  readonly backupId: string;
+  /** The number of the sources' rows in the journal, which outlive the run: the next one compares with them. */
+  readonly sourceSet: number;
+  readonly repository: number;
+  readonly startedAt: Date;
+  /** Was it begun by an earlier process? */
+  readonly resumed: boolean;
+  /** `null` until the first scan is through. */
+  readonly totalFiles: number | null;
+  readonly uploadedFiles: number;
+}
+
+export interface RunClaim {
+  readonly repository: number;
+  readonly matchKey: Buffer;
+  readonly sourcePaths: readonly Buffer[];
+  readonly host: string;
+  readonly owner: Owner;
+  readonly now: Date;
+  /** Backup ids that are taken on the remote. */
+  readonly takenIds: ReadonlySet<string>;
+}
+
+const upsertSourceSet = statement<{ repository: number; matchKey: Buffer; paths: Buffer }>()((db, p) =>
+  db
+    .insertInto('source_set')
+    .values({ repository: p.repository, match_key: p.matchKey, source_paths: p.paths })
+    .onConflict((conflict) =>
+      conflict.columns(['repository', 'match_key']).doUpdateSet({ source_paths: p.paths }),
+    )
+    .returning('id'),
+);
+
+const findUnfinished = statement<{ sourceSet: number }>()((db, { sourceSet }) =>
+  db
+    .selectFrom('run')
+    .selectAll()
+    .where('source_set', '=', sourceSet)
+    .where('state', 'in', ['running', 'interrupted'])
+    .orderBy('started_at', 'desc'),
+);
+
+const takeOver = statement<{ id: number; pid: number; started: string; boot: string }>()((db, p) =>
+  db
+    .updateTable('run')
+    .set({ state: 'running', owner_pid: p.pid, owner_started: p.started, owner_boot: p.boot })
+    .where('id', '=', p.id),
+);
+
+const insertRun = statement<{
+  sourceSet: number;
+  backupId: string;
+  host: string;
+  now: number;
+  pid: number;
+  started: string;
+  boot: string;
+}>()((db, p) =>
+  db.insertInto('run').values({
+    source_set: p.sourceSet,
+    backup_id: p.backupId,
+    state: 'running',
+    host: p.host,
+    started_at: p.now,
+    updated_at: p.now,
+    total_files: null,
+    total_bytes: null,
+    owner_pid: p.pid,
+    owner_started: p.started,
+    owner_boot: p.boot,
+  }),
+);
+
+const findBackupId = statement<{ backupId: string }>()((db, { backupId }) =>
+  db.selectFrom('run').select('id').where('backup_id', '=', backupId),
+);
+
+/**
+ * Finds the unfinished run of the same match key and takes it over, or begins a new one.
+ * @throws LockedError when a living process owns it
+ */
+export function claimRun(journal: Journal, claim: RunClaim): Run {
+  const { repository, matchKey, owner, now } = claim;
+  const ownership = { pid: owner.pid, started: owner.startedAt, boot: owner.bootId };
+  return journal.transaction(() => {
+    const paths = Buffer.from(claim.sourcePaths.map((path) => path.toString('latin1')).join('\0'), 'latin1');
+    const sourceSet = upsertSourceSet(journal).all({ repository, matchKey, paths })[0]!.id;
+    const found = findUnfinished(journal).get({ sourceSet });
+    if (found) {
+      const other = ownerOf(found);
+      if (other && isAlive(other)) {
+        throw new LockedError(`back up: process ${other.pid} is backing these sources up already`, {
+          hints: [`Wait for it to end, or stop it with 'kill ${other.pid}' and run the same command again.`],
+        });
+      }
+      takeOver(journal).run({ id: found.id, ...ownership });
+      return {
+        id: found.id,
+        backupId: found.backup_id,
+        sourceSet,
+        repository,
+        startedAt: new Date(found.started_at),
+        resumed: true,
+        totalFiles: found.total_files,
+        uploadedFiles: found.uploaded_files,
+      };
+    }
+    const startedAt = freeInstant(journal, now, claim.takenIds);
+    const backupId = backupIdAt(startedAt);
+    const id = Number(
+      insertRun(journal).run({
+        sourceSet,
+        backupId,
+        host: claim.host,
+        now: startedAt.getTime(),
+        ...ownership,
+      }).lastInsertRowid,
+    );
+    return {
+      id,
+      backupId,
+      sourceSet,
+      repository,
+      startedAt,
+      resumed: false,
+      totalFiles: null,
+      uploadedFiles: 0,
+    };
+  });
+}
+
+/** @returns the first whole second from `now` on whose backup id is free here and on the remote */
+function freeInstant(journal: Journal, now: Date, takenIds: ReadonlySet<string>): Date {
+  for (let ms = now.getTime() - (now.getTime() % 1000); ; ms += 1000) {
+    const id = backupIdAt(new Date(ms));
+    if (!takenIds.has(id) && !findBackupId(journal).get({ backupId: id })) return new Date(ms);
+  }
+}
+
+/** @returns `YYYYMMDD_HHMMSS`, UTC */
+export function backupIdAt(instant: Date): string {
+  const digits = instant.toISOString().replace(/\D/g, '');
+  return `${digits.slice(0, 8)}_${digits.slice(8, 14)}`;
+}
+
+export function isBackupId(text: string): boolean {
+  return /^\d{8}_\d{6}$/.test(text);
+}
+
+function ownerOf(row: {
+  owner_pid: number | null;
+  owner_started: string | null;
+  owner_boot: string | null;
+}): Owner | null {
+  return row.owner_pid === null
+    ? null
+    : { pid: row.owner_pid, startedAt: row.owner_started ?? '', bootId: row.owner_boot ?? '' };
+}
+
+const setTotals = statement<{
+  id: number;
+  now: number;
+  totalFiles: number;
+  totalBytes: number;
+  uploadedFiles: number;
+  uploadedBytes: number;
+}>()((db, p) =>
+  db
+    .updateTable('run')
+    .set({
+      updated_at: p.now,
+      total_files: p.totalFiles,
+      total_bytes: p.totalBytes,
+      uploaded_files: p.uploadedFiles,
+      uploaded_bytes: p.uploadedBytes,
+    })
+    .where('id', '=', p.id),
+);
+
+export interface Totals {
+  readonly totalFiles: number;
+  readonly totalBytes: number;
+  readonly uploadedFiles: number;
+  readonly uploadedBytes: number;
+}
+
+/** What the scan found, and how much of it is uploaded. */
+export function recordTotals(journal: Journal, run: Run, totals: Totals, now: Date): void {
+  setTotals(journal).run({ id: run.id, now: now.getTime(), ...totals });
+}
+
+const readTotals = statement<{ id: number }>()((db, { id }) =>
+  db
+    .selectFrom('run')
+    .select(['total_files', 'total_bytes', 'uploaded_files', 'uploaded_bytes', 'updated_at'])
+    .where('id', '=', id),
+);
+
+/** @returns the run's counts, all 0 until its first scan is through, and when they last changed */
+export function totalsOf(
+  journal: Journal,
+  run: Run,
+): Totals & { readonly planned: boolean; readonly updatedAt: Date } {
+  const row = readTotals(journal).get({ id: run.id })!;
+  return {
+    planned: row.total_files !== null,
+    totalFiles: row.total_files ?? 0,
+    totalBytes: row.total_bytes ?? 0,
+    uploadedFiles: row.uploaded_files,
+    uploadedBytes: row.uploaded_bytes,
+    updatedAt: new Date(row.updated_at),
+  };
+}
+
+const release = statement<{ id: number; state: 'interrupted' | 'complete' }>()((db, { id, state }) =>
+  db
+    .updateTable('run')
+    .set({ state, owner_pid: null, owner_started: null, owner_boot: null })
+    .where('id', '=', id),
+);
+
+/** The run ended before its backup was complete; nobody owns it. */
+export function interruptRun(journal: Journal, run: Run): void {
+  release(journal).run({ id: run.id, state: 'interrupted' });
+}
+
+/** The manifest is on the remote. */
+export function completeRun(journal: Journal, run: Run): void {
+  release(journal).run({ id: run.id, state: 'complete' });
+}
+
+export interface UnfinishedRun {
+  readonly id: number;
+  readonly backupId: string;
+  readonly repositoryUuid: string;
+  readonly remote: string;
+  readonly host: string;
+  readonly startedAt: Date;
+  readonly updatedAt: Date;
+  readonly sourcePaths: readonly Buffer[];
+  readonly totalFiles: number | null;
+  readonly totalBytes: number | null;
+  readonly uploadedFiles: number;
+  readonly uploadedBytes: number;
+  /** The living process that works on it, or `null`. */
+  readonly runningPid: number | null;
+}
+
+const selectUnfinished = statement<object>()((db) =>
+  db
+    .selectFrom('run')
+    .innerJoin('source_set', 'source_set.id', 'run.source_set')
+    .innerJoin('repository', 'repository.id', 'source_set.repository')
+    .selectAll('run')
+    .select(['source_set.source_paths', 'repository.uuid', 'repository.url'])
+    .where('run.state', '<>', sql.lit('complete'))
+    .orderBy('run.started_at'),
+);
+
+/** @returns every run whose backup is not complete, the oldest first */
+export function unfinishedRuns(journal: Journal): UnfinishedRun[] {
+  return selectUnfinished(journal)
+    .all({})
+    .map((row) => {
+      const owner = ownerOf(row);
+      return {
+        id: row.id,
+        backupId: row.backup_id,
+        repositoryUuid: row.uuid,
+        remote: row.url,
+        host: row.host,
+        startedAt: new Date(row.started_at),
+        updatedAt: new Date(row.updated_at),
+        sourcePaths: splitPaths(row.source_paths),
+        totalFiles: row.total_files,
+        totalBytes: row.total_bytes,
+        uploadedFiles: row.uploaded_files,
+        uploadedBytes: row.uploaded_bytes,
+        runningPid: owner && isAlive(owner) ? owner.pid : null,
+      };
+    });
+}
+
+function splitPaths(joined: Buffer): Buffer[] {
+  return joined
+    .toString('latin1')
+    .split('\0')
+    .map((path) => Buffer.from(path, 'latin1'));
+}
+
+const deleteRun = statement<{ id: number }>()((db, { id }) =>
+  db.deleteFrom('run').where('id', '=', id).returning('source_set'),
+);
+
+const countComplete = statement<{ sourceSet: number }>()((db, { sourceSet }) =>
+  db
+    .selectFrom('run')
+    .select('id')
+    .where('source_set', '=', sourceSet)
+    .where('state', '=', 'complete')
+    .limit(1),
+);
+
+const deleteEntries = statement<{ sourceSet: number }>()((db, { sourceSet }) =>
+  db.deleteFrom('entry').where('source_set', '=', sourceSet),
+);
+
+/**
+ * Forgets an unfinished run. Its packs stay known, so that the next backup sends nothing of them again; its entries go
+ * unless a complete backup of the same sources is what the next one compares with.
+ * @throws LockedError when a living process works on it
+ */
+export function abandonRun(journal: Journal, run: UnfinishedRun): void {
+  journal.transaction(() => {
+    const current = unfinishedRuns(journal).find(({ id }) => id === run.id);
+    if (current === undefined) return;
+    if (current.runningPid !== null) {
+      throw new LockedError(`forget ${run.backupId}: process ${current.runningPid} is working on it`, {
+        hints: ['Let it end, or stop it first.'],
+      });
+    }
+    const sourceSet = deleteRun(journal).all({ id: run.id })[0]!.source_set;
+    if (!countComplete(journal).get({ sourceSet })) deleteEntries(journal).run({ sourceSet });
+  });
+}

@@ -1,0 +1,64 @@
+import type Database from 'better-sqlite3';
+import { type Compilable, type InferResult, type Kysely, type RawBuilder, sql } from 'kysely';
+import type { Journal } from './database.ts';
+import type { Schema } from './schema.ts';
+
+/** Stands in a compiled query where a value comes in at each call. */
+class Parameter {
+  readonly name: string;
+  constructor(name: string) {
+    this.name = name;
+  }
+}
+
+type Parameters<Values> = { readonly [Name in keyof Values]: RawBuilder<Values[Name]> };
+
+export interface Statement<Values, Row> {
+  all(values: Values): Row[];
+  get(values: Values): Row | undefined;
+  /** Row by row; no other statement of the same journal may run meanwhile. */
+  iterate(values: Values): IterableIterator<Row>;
+  /** @returns how many rows were changed, and the id of the last one inserted. */
+  run(values: Values): Database.RunResult;
+}
+
+/**
+ * A query that Kysely types and compiles once, and SQLite prepares once a journal. Kysely alone would prepare it anew at
+ * each call (19 µs against 3 µs).
+ * @param options.bigint read integers as bigint
+ */
+export function statement<Values extends object>(options: { readonly bigint?: boolean } = {}) {
+  return <Query extends Compilable<unknown>>(
+    build: (db: Kysely<Schema>, values: Parameters<Values>) => Query,
+  ): ((journal: Journal) => Statement<Values, Row<Query>>) => {
+    const prepared = new WeakMap<Journal, Statement<Values, Row<Query>>>();
+    return (journal) => {
+      const found = prepared.get(journal) ?? prepare(journal, build, options.bigint ?? false);
+      prepared.set(journal, found);
+      return found;
+    };
+  };
+}
+
+type Row<Query> = Query extends Compilable<unknown> ? InferResult<Query>[number] : never;
+
+function prepare<Values extends object, Query extends Compilable<unknown>>(
+  { db, sqlite }: Journal,
+  build: (db: Kysely<Schema>, values: Parameters<Values>) => Query,
+  bigint: boolean,
+): Statement<Values, Row<Query>> {
+  const names = new Proxy({}, { get: (_, name) => sql`${new Parameter(String(name))}` });
+  const compiled = build(db, names as Parameters<Values>).compile();
+  const handle = sqlite.prepare(compiled.sql);
+  if (bigint) handle.safeIntegers();
+  const bind = (values: Values): unknown[] =>
+    compiled.parameters.map((value) =>
+      value instanceof Parameter ? values[value.name as keyof Values] : value,
+    );
+  return {
+    all: (values) => handle.all(bind(values)) as Row<Query>[],
+    get: (values) => handle.get(bind(values)) as Row<Query> | undefined,
+    iterate: (values) => handle.iterate(bind(values)) as IterableIterator<Row<Query>>,
+    run: (values) => handle.run(bind(values)),
+  };
+}
