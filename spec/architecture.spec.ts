@@ -37,6 +37,7 @@ const OWNERS: Record<string, readonly string[]> = {
   'ssh2-sftp-client': ['lib/remote/sftp.ts'],
   webdav: ['lib/remote/webdav.ts'],
   'smol-toml': ['lib/config/'],
+  'get-east-asian-width': ['lib/view/'],
 };
 
 interface Import {
