@@ -1,0 +1,189 @@
+import { argon2, randomBytes, timingSafeEqual } from 'node:crypto';
+import { promisify } from 'node:util';
+import { DamagedError, WrongPasswordError } from '../errors.ts';
+import { formatInstant } from '../units.ts';
+import { canonicalBytes } from './canonical.ts';
+import { Fields } from './fields.ts';
+import { deriveBytes, deriveKey, KEY_BYTES, type MasterKey, masterKeyFrom } from './keys.ts';
+import { FORMAT, MAX_CONFIG_BYTES, REPOSITORY_ID, refuseNewerFormat } from './repository-config.ts';
+import { nonceOf, sealInto, TAG_BYTES, unseal } from './seal.ts';
+
+const argon2id = promisify(argon2);
+
+/** Argon2id's cost. */
+export interface KdfParameters {
+  readonly memoryKib: number;
+  readonly passes: number;
+  readonly lanes: number;
+}
+
+/** About 0.13 s; RFC 9106's second recommendation. */
+export const KDF_PARAMETERS: KdfParameters = { memoryKib: 64 * 1024, passes: 3, lanes: 4 };
+
+/** Less than the lower bounds is no protection; more than the upper ones is an attempt to stop this machine. */
+const BOUNDS = { memoryKib: [8 * 1024, 1024 * 1024], passes: [1, 16], lanes: [1, 16] } as const;
+
+const SALT_BYTES = 32;
+const MAX_LABEL_BYTES = 256;
+const FIELDS = ['format', 'repository_id', 'created_at', 'label', 'kdf', 'commitment', 'wrapped_key'];
+const KDF_FIELDS = ['name', 'memory_kib', 'passes', 'lanes', 'salt'];
+
+export interface WrapOptions {
+  readonly repositoryId: string;
+  readonly createdAt: Date;
+  /** For the person, to tell their passwords apart; readable by the server. */
+  readonly label?: string;
+  readonly parameters?: KdfParameters;
+  /** 32 bytes nobody has used before. */
+  readonly salt?: Uint8Array;
+}
+
+/** What a key file says to anybody. */
+export interface KeyFile {
+  readonly repositoryId: string;
+  readonly createdAt: Date;
+  readonly label: string;
+  readonly parameters: KdfParameters;
+  readonly salt: Buffer;
+  readonly commitment: Buffer;
+  readonly wrappedKey: Buffer;
+}
+
+/** @returns the bytes of `keys/<key id>.json`: the master key under a password */
+export async function wrapMasterKey(
+  master: MasterKey,
+  password: string,
+  {
+    repositoryId,
+    createdAt,
+    label = '',
+    parameters = KDF_PARAMETERS,
+    salt = randomBytes(SALT_BYTES),
+  }: WrapOptions,
+): Promise<Buffer> {
+  const passwordKeys = await stretchPassword(password, salt, parameters);
+  const file: KeyFile = {
+    repositoryId,
+    createdAt,
+    label,
+    parameters,
+    salt: Buffer.from(salt),
+    commitment: passwordKeys.commitment,
+    wrappedKey: Buffer.alloc(KEY_BYTES + TAG_BYTES),
+  };
+  sealInto(file.wrappedKey, 0, passwordKeys.wrapping, nonceOf(0), aadOf(file), master.export());
+  return encodeKeyFile(file);
+}
+
+/**
+ * @param name the file's, for messages
+ * @throws WrongPasswordError when it was made with another password
+ * @throws DamagedError when it is no key file of this repository, or has been changed
+ */
+export async function unwrapMasterKey(
+  bytes: Uint8Array,
+  password: string,
+  repositoryId: string,
+  name = 'key file',
+): Promise<MasterKey> {
+  const file = parseKeyFile(bytes, name);
+  if (file.repositoryId !== repositoryId) {
+    throw new DamagedError(
+      `open ${name}: it belongs to repository ${file.repositoryId}, not to ${repositoryId}`,
+    );
+  }
+  const { commitment, wrapping } = await stretchPassword(password, file.salt, file.parameters);
+  // Before unwrapping: GCM alone can be made to open under more than one key, and cannot tell a wrong password from
+  // a damaged file.
+  if (!timingSafeEqual(file.commitment, commitment)) {
+    throw new WrongPasswordError(`open ${name}: wrong password`);
+  }
+  const master = unseal(wrapping, nonceOf(0), aadOf(file), file.wrappedKey);
+  if (master === null) throw new DamagedError(`open ${name}: it has been changed`);
+  return masterKeyFrom(master);
+}
+
+/** @throws DamagedError when it is malformed; SkylockError when a newer Skylock has made it */
+export function parseKeyFile(bytes: Uint8Array, name = 'key file'): KeyFile {
+  const task = `open ${name}`;
+  if (bytes.length > MAX_CONFIG_BYTES) throw new DamagedError(`${task}: it is too large`);
+  const fields = Fields.parse(bytes, task);
+  refuseNewerFormat(fields.integer('format', 1, Number.MAX_SAFE_INTEGER), task);
+  fields.refuseOthers(FIELDS);
+  const kdf = fields.object('kdf');
+  kdf.refuseOthers(KDF_FIELDS);
+  kdf.oneOf('name', ['argon2id']);
+  const label = fields.text('label');
+  if (Buffer.byteLength(label) > MAX_LABEL_BYTES) throw fields.fail('label is too long');
+  return {
+    repositoryId: fields.text('repository_id', REPOSITORY_ID),
+    createdAt: fields.instant('created_at'),
+    label,
+    parameters: {
+      memoryKib: kdf.integer('memory_kib', ...BOUNDS.memoryKib),
+      passes: kdf.integer('passes', ...BOUNDS.passes),
+      lanes: kdf.integer('lanes', ...BOUNDS.lanes),
+    },
+    salt: bytesOf(kdf, 'salt', SALT_BYTES),
+    commitment: bytesOf(fields, 'commitment', KEY_BYTES),
+    wrappedKey: bytesOf(fields, 'wrapped_key', KEY_BYTES + TAG_BYTES),
+  };
+}
+
+function bytesOf(fields: Fields, name: string, length: number): Buffer {
+  const bytes = fields.base64(name);
+  if (bytes.length !== length) throw fields.fail(`${name} has not ${length} bytes`);
+  return bytes;
+}
+
+function encodeKeyFile(file: KeyFile): Buffer {
+  const { memoryKib, passes, lanes } = file.parameters;
+  const json = {
+    format: FORMAT,
+    repository_id: file.repositoryId,
+    created_at: formatInstant(file.createdAt),
+    label: file.label,
+    kdf: { name: 'argon2id', memory_kib: memoryKib, passes, lanes, salt: file.salt.toString('base64') },
+    commitment: file.commitment.toString('base64'),
+    wrapped_key: file.wrappedKey.toString('base64'),
+  };
+  return Buffer.from(`${JSON.stringify(json, null, 2)}\n`);
+}
+
+/** Everything the file says beside the wrapped key. */
+function aadOf({ repositoryId, createdAt, label, parameters, salt, commitment }: KeyFile): Buffer {
+  const { memoryKib, passes, lanes } = parameters;
+  return canonicalBytes([
+    'skylock key file',
+    FORMAT,
+    repositoryId,
+    formatInstant(createdAt),
+    label,
+    'argon2id',
+    memoryKib,
+    passes,
+    lanes,
+    salt,
+    commitment,
+  ]);
+}
+
+async function stretchPassword(
+  password: string,
+  salt: Uint8Array,
+  { memoryKib, passes, lanes }: KdfParameters,
+) {
+  const stretched = await argon2id('argon2id', {
+    // The same letters typed on another system may come as other code points
+    message: Buffer.from(password.normalize('NFC'), 'utf8'),
+    nonce: salt,
+    memory: memoryKib,
+    passes,
+    parallelism: lanes,
+    tagLength: KEY_BYTES,
+  });
+  return {
+    wrapping: deriveKey(stretched, 'key-wrap', ''),
+    commitment: deriveBytes(stretched, 'key-commitment', '', KEY_BYTES),
+  };
+}
