@@ -14,10 +14,13 @@ const SIZE_FACTORS: Record<string, number> = {
   gb: 1e9,
   t: 1e12,
   tb: 1e12,
+  p: 1e15,
+  pb: 1e15,
   kib: 2 ** 10,
   mib: 2 ** 20,
   gib: 2 ** 30,
   tib: 2 ** 40,
+  pib: 2 ** 50,
 };
 
 const DURATION_FACTORS_MS: Record<string, number> = {
@@ -30,7 +33,7 @@ const DURATION_FACTORS_MS: Record<string, number> = {
   w: 7 * 86_400_000,
 };
 
-/** @returns `2.34 GB`: three significant digits, decimal units. */
+/** @returns `2.34 GB`: three significant digits, decimal units. @param bytes 0 or more */
 export function formatBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;
@@ -42,8 +45,26 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(digits)} ${DECIMAL[unit]}`;
 }
 
+/** @returns `12.4 MB/s` */
 export function formatRate(bytesPerSecond: number): string {
   return `${formatBytes(bytesPerSecond)}/s`;
+}
+
+/** @returns `1 file`, `25 files`: digits without separators, as scripts like them. */
+export function formatCount(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** @returns `16%`, rounded down: 100% means all of it. Of nothing, all is done. */
+export function formatPercent(part: number, whole: number): string {
+  // Not (part / whole) * 100, which makes 28 of 29 hundredths.
+  return `${whole > 0 ? Math.min(100, Math.floor((part * 100) / whole)) : 100}%`;
+}
+
+/** @returns `16.7%`, rounded, but to 100.0% only when it is all. */
+export function formatTenthsOfPercent(part: number, whole: number): string {
+  if (whole <= 0 || part >= whole) return '100.0%';
+  return `${Math.min(99.9, (part * 100) / whole).toFixed(1)}%`;
 }
 
 /** @returns the two largest units that matter: `9s`, `3m 20s`, `2h 05m`, `4d 3h`. */
