@@ -1,0 +1,49 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { SkylockError } from '../errors.ts';
+import { DATA_CHUNK_SIZES, MANIFEST_CHUNK_SIZES } from '../format/chunker.ts';
+import { wrapMasterKey } from '../format/key-file.ts';
+import { generateMasterKey, repositoryKeys } from '../format/keys.ts';
+import { encodeRepositoryConfig } from '../format/repository-config.ts';
+import type { Remote } from '../remote/remote.ts';
+import { CONFIG_NAME, KEYS_PREFIX, type Repository } from './repository.ts';
+
+/** Is there a repository at the remote's folder? */
+export async function repositoryExists(remote: Remote): Promise<boolean> {
+  return (await remote.stat(CONFIG_NAME)) !== null;
+}
+
+/**
+ * Makes a repository with one password. `skylock.json` is put last: until it is there, nothing is, and a creation that was
+ * cut short can be begun again.
+ * @throws SkylockError when there is one already
+ */
+export async function createRepository(
+  remote: Remote,
+  { password, label, now }: { readonly password: string; readonly label: string; readonly now: Date },
+): Promise<Repository> {
+  if (await repositoryExists(remote)) {
+    throw new SkylockError(`make repository at ${remote.url}: there is one already`, {
+      hints: ['Nothing was changed. Name another folder, or use the repository that is there.'],
+    });
+  }
+  const config = {
+    repositoryId: randomUUID(),
+    chunker: DATA_CHUNK_SIZES,
+    manifestChunker: MANIFEST_CHUNK_SIZES,
+  };
+  const master = generateMasterKey();
+  const keys = repositoryKeys(master);
+  const keyFile = await wrapMasterKey(master, password, {
+    repositoryId: config.repositoryId,
+    createdAt: now,
+    label,
+  });
+  await remote.put(`${KEYS_PREFIX}${keyId(keyFile)}.json`, keyFile);
+  await remote.put(CONFIG_NAME, encodeRepositoryConfig(config, keys));
+  return { remote, config, keys };
+}
+
+/** A key file is named by the first 16 digits of its SHA-256. */
+function keyId(keyFile: Uint8Array): string {
+  return createHash('sha256').update(keyFile).digest('hex').slice(0, 16);
+}

@@ -1,0 +1,61 @@
+import { DamagedError, NoRepositoryError, WrongPasswordError } from '../errors.ts';
+import { unwrapMasterKey } from '../format/key-file.ts';
+import { type MasterKey, repositoryKeys } from '../format/keys.ts';
+import {
+  MAX_CONFIG_BYTES,
+  parseRepositoryConfig,
+  verifyRepositoryConfig,
+} from '../format/repository-config.ts';
+import type { Remote } from '../remote/remote.ts';
+import { CONFIG_NAME, KEYS_PREFIX, type Repository } from './repository.ts';
+
+/** Each key file costs a password derivation of 64 MiB: more of them than people have passwords are not tried. */
+const MAX_KEY_FILES = 32;
+
+/**
+ * Opens the repository with a password that fits one of its key files.
+ * @throws NoRepositoryError @throws WrongPasswordError @throws DamagedError @throws SkylockError for a newer format
+ */
+export async function openRepository(remote: Remote, password: string): Promise<Repository> {
+  const bytes = await readSmall(remote, CONFIG_NAME);
+  if (bytes === null) {
+    throw new NoRepositoryError(`open repository at ${remote.url}: there is none`, {
+      hints: [`Make one with 'skylock init ${remote.url}', or check the URL.`],
+    });
+  }
+  const config = parseRepositoryConfig(bytes);
+  const keys = repositoryKeys(await findMasterKey(remote, password, config.repositoryId));
+  verifyRepositoryConfig(config, keys);
+  return { remote, config, keys };
+}
+
+async function findMasterKey(remote: Remote, password: string, repositoryId: string): Promise<MasterKey> {
+  let damaged: unknown = null;
+  let tried = 0;
+  for await (const { name } of remote.list(KEYS_PREFIX)) {
+    if (!name.endsWith('.json') || tried === MAX_KEY_FILES) continue;
+    tried += 1;
+    try {
+      const bytes = await readSmall(remote, name);
+      if (bytes !== null) return await unwrapMasterKey(bytes, password, repositoryId, name);
+    } catch (error) {
+      // Another key file may be the one; that this one is damaged matters only when none is.
+      if (error instanceof DamagedError) damaged = error;
+      else if (!(error instanceof WrongPasswordError)) throw error;
+    }
+  }
+  if (damaged !== null) throw damaged;
+  if (tried === 0) {
+    throw new DamagedError(`open repository at ${remote.url}: it has no key file`, {
+      hints: [`Put a copy of the files of '${KEYS_PREFIX}' back: without one nothing can be read.`],
+    });
+  }
+  throw new WrongPasswordError(`open repository at ${remote.url}: wrong password`, {
+    hints: ['Set SKYLOCK_PASSWORD or SKYLOCK_PASSWORD_FILE, or type it when asked.'],
+  });
+}
+
+async function readSmall(remote: Remote, name: string): Promise<Buffer | null> {
+  // One byte more than is allowed, so that the parser sees what is too long.
+  return remote.get(name, { offset: 0, length: MAX_CONFIG_BYTES + 1 });
+}
