@@ -1,6 +1,7 @@
+import { isUtf8 } from 'node:buffer';
 import { DamagedError } from '../errors.ts';
 import { formatInstant } from '../units.ts';
-import { bytesField, Fields } from './fields.ts';
+import { Fields } from './fields.ts';
 import { CHUNK_ID_BYTES } from './keys.ts';
 import { findPathFault } from './path.ts';
 
@@ -46,7 +47,7 @@ export function encodeBackupHeader(header: BackupHeader): Buffer {
     started_at: formatInstant(header.startedAt),
     finished_at: header.finishedAt === null ? null : formatInstant(header.finishedAt),
     host: header.host,
-    sources: header.sourcePaths.map((path) => bytesField('path', path)),
+    sources: header.sourcePaths.map(encodeSource),
     match_key: header.matchKey,
     files: header.files,
     folders: header.folders,
@@ -71,7 +72,7 @@ export function decodeBackupHeader(bytes: Uint8Array, name = 'backup'): BackupHe
     backupId: fields.text('backup_id', BACKUP_ID),
     state,
     startedAt: fields.instant('started_at'),
-    finishedAt: state === 'complete' ? fields.instant('finished_at') : null,
+    finishedAt: decodeFinish(fields, state),
     host: fields.text('host'),
     sourcePaths: fields.list('sources').map((source) => decodeSource(source, task)),
     matchKey: fields.text('match_key', MATCH_KEY),
@@ -82,6 +83,16 @@ export function decodeBackupHeader(bytes: Uint8Array, name = 'backup'): BackupHe
     program: fields.text('program'),
     manifest: decodeReference(fields.object('manifest')),
   };
+}
+
+function decodeFinish(fields: Fields, state: BackupHeader['state']): Date | null {
+  if (state === 'complete') return fields.instant('finished_at');
+  if (!fields.isNull('finished_at')) throw fields.fail('finished_at of an unfinished backup is not null');
+  return null;
+}
+
+function encodeSource(path: Buffer): object {
+  return isUtf8(path) ? { path: path.toString('utf8') } : { path_base64: path.toString('base64') };
 }
 
 function decodeSource(source: unknown, task: string): Buffer {

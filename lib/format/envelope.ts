@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { DamagedError } from '../errors.ts';
 import { deriveKey, type RepositoryKeys } from './keys.ts';
 import { nonceOf, sealInto, TAG_BYTES, unseal } from './seal.ts';
@@ -72,6 +72,11 @@ export function openObject(keys: RepositoryKeys, kind: SealedKind, name: string,
   const plaintext = unseal(key, nonceOf(0), aadOf(kind, name), bytes.subarray(HEADER_BYTES));
   if (plaintext === null) throw new DamagedError(`open ${name}: its bytes have changed`);
   return plaintext;
+}
+
+/** @returns the name of an object that is named for its content (a pack, an index): SHA-256 in hexadecimal */
+export function contentName(bytes: Uint8Array): string {
+  return hash('sha256', bytes, 'hex');
 }
 
 function aadOf(kind: SealedKind, name: string): Buffer {

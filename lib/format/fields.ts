@@ -35,6 +35,10 @@ export class Fields {
     return Object.hasOwn(this.#values, name);
   }
 
+  isNull(name: string): boolean {
+    return this.#get(name) === null;
+  }
+
   text(name: string, pattern?: RegExp): string {
     const value = this.#get(name);
     if (typeof value !== 'string' || !value.isWellFormed()) throw this.fail(`${name} is not a text`);
@@ -117,15 +121,11 @@ export class Fields {
   }
 }
 
-/** The mirror of {@link Fields.bytes}: `{ path: 'a' }` or `{ path_base64: '/w==' }`. */
-export function bytesField<const Name extends string>(
-  name: Name,
-  bytes: Buffer,
-): Partial<Record<Name | `${Name}_base64`, string>> {
-  const field = isUtf8(bytes)
-    ? { [name]: bytes.toString('utf8') }
-    : { [`${name}_base64`]: bytes.toString('base64') };
-  return field as Partial<Record<Name | `${Name}_base64`, string>>;
+/** The mirror of {@link Fields.bytes}: `"path":"a"` or `"path_base64":"/w=="`. */
+export function bytesField(name: string, bytes: Buffer): string {
+  return isUtf8(bytes)
+    ? `"${name}":${JSON.stringify(bytes.toString('utf8'))}`
+    : `"${name}_base64":"${bytes.toString('base64')}"`;
 }
 
 /** @returns `null` unless `text` is the one canonical base64 (RFC 4648 section 4, padded) of some bytes */

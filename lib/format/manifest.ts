@@ -3,8 +3,9 @@ import { bytesField, Fields } from './fields.ts';
 import { CHUNK_ID_BYTES } from './keys.ts';
 import { findPathFault, liesUnder, MAX_PATH_BYTES } from './path.ts';
 
-/** Enough for the chunk ids of a file of about 7 TB. */
 export const MAX_LINE_BYTES = 256 * 1024 * 1024;
+/** About 7 TB of a file; their ids in base64 fill nearly the whole of a line. */
+export const MAX_FILE_CHUNKS = 6_000_000;
 
 const TYPES = ['file', 'folder', 'symlink', 'fifo', 'socket', 'character_device', 'block_device'] as const;
 const MAX_U32 = 0xffff_ffff;
@@ -56,18 +57,12 @@ export type Entry = FileEntry | SymlinkEntry | DeviceEntry | PlainEntry;
  * @throws SkylockError when the file has more chunks than a line can hold
  */
 export function encodeEntry(entry: Entry): Buffer {
-  const json = JSON.stringify({
-    ...bytesField('path', entry.path),
-    type: entry.type,
-    mode: entry.mode & 0o7777,
-    uid: entry.uid,
-    gid: entry.gid,
-    mtime_ns: String(entry.mtimeNs),
-    ctime_ns: String(entry.ctimeNs),
-    inode: String(entry.inode),
-    ...ownFields(entry),
-  });
-  return Buffer.from(`${json}\n`, 'utf8');
+  // By hand, since JSON.stringify takes four times as long and there may be millions of entries
+  const line =
+    `{${bytesField('path', entry.path)},"type":"${entry.type}","mode":${entry.mode & 0o7777},` +
+    `"uid":${entry.uid},"gid":${entry.gid},"mtime_ns":"${entry.mtimeNs}","ctime_ns":"${entry.ctimeNs}",` +
+    `"inode":"${entry.inode}"${ownFields(entry)}}\n`;
+  return Buffer.from(line, 'utf8');
 }
 
 /**
@@ -124,24 +119,23 @@ export function* splitChunkIds(chunks: Buffer): Generator<Buffer, void, void> {
   for (let at = 0; at < chunks.length; at += CHUNK_ID_BYTES) yield chunks.subarray(at, at + CHUNK_ID_BYTES);
 }
 
-function ownFields(entry: Entry): object {
+function ownFields(entry: Entry): string {
   switch (entry.type) {
     case 'file':
-      if (entry.chunks.length > (MAX_LINE_BYTES / 4 - MAX_PATH_BYTES) * 3) {
+      if (entry.chunks.length > MAX_FILE_CHUNKS * CHUNK_ID_BYTES) {
         throw new SkylockError(`store ${entry.path.toString()}: it is too large for format 1`);
       }
-      return {
-        size: entry.size,
-        ...(entry.link === null ? {} : { link: entry.link }),
-        chunks: entry.chunks.toString('base64'),
-      };
+      return (
+        `,"size":${entry.size}${entry.link === null ? '' : `,"link":"${entry.link}"`}` +
+        `,"chunks":"${entry.chunks.toString('base64')}"`
+      );
     case 'symlink':
-      return bytesField('target', entry.target);
+      return `,${bytesField('target', entry.target)}`;
     case 'character_device':
     case 'block_device':
-      return { device: String(entry.device) };
+      return `,"device":"${entry.device}"`;
     default:
-      return {};
+      return '';
   }
 }
 

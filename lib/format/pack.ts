@@ -1,7 +1,14 @@
-import { hash, type KeyObject, randomBytes } from 'node:crypto';
+import { type KeyObject, randomBytes } from 'node:crypto';
 import { DamagedError } from '../errors.ts';
 import { decompressChunk } from './compress.ts';
-import { decodeHeader, encodeHeader, HEADER_BYTES, MAX_OBJECT_BYTES, SALT_BYTES } from './envelope.ts';
+import {
+  contentName,
+  decodeHeader,
+  encodeHeader,
+  HEADER_BYTES,
+  MAX_OBJECT_BYTES,
+  SALT_BYTES,
+} from './envelope.ts';
 import { CHUNK_ID_BYTES, deriveKey, type RepositoryKeys } from './keys.ts';
 import {
   type Compression,
@@ -98,7 +105,7 @@ export function createPackBuilder(
       const sealedBytes = sealInto(buffer, end, key, LAST_NONCE, header, directory);
       const size = buffer.writeUInt32BE(sealedBytes, end + sealedBytes);
       const bytes = buffer.subarray(0, size);
-      return { name: hash('sha256', bytes, 'hex'), bytes, entries, directory };
+      return { name: contentName(bytes), bytes, entries, directory };
     },
   };
 }

@@ -10,6 +10,7 @@ export const FORMAT = 1;
 export const MAX_CONFIG_BYTES = 16 * 1024;
 export const REPOSITORY_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
+const MIN_CHUNK_BYTES = 64;
 const MIN_AVERAGE_BYTES = 1024;
 const FIELDS = ['format', 'repository_id', 'chunker', 'manifest_chunker', 'mac'];
 const SIZE_FIELDS = ['min', 'avg', 'max'];
@@ -89,8 +90,9 @@ function encodeSizes({ min, avg, max }: ChunkSizes): ChunkSizes {
 function decodeSizes(fields: Fields): ChunkSizes {
   fields.refuseOthers(SIZE_FIELDS);
   const avg = fields.integer('avg', MIN_AVERAGE_BYTES, MAX_CHUNK_BYTES);
+  if (!Number.isInteger(Math.log2(avg))) throw fields.fail('avg is no power of two');
   return {
-    min: fields.integer('min', 64, avg),
+    min: fields.integer('min', MIN_CHUNK_BYTES, avg),
     avg,
     max: fields.integer('max', avg, MAX_CHUNK_BYTES),
   };
