@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 
-/** @returns a TCP port of 127.0.0.1 that was free a moment ago: a server that finds it taken asks for another. */
+/** @returns a TCP port of 127.0.0.1 that was free a moment ago */
 export async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
