@@ -36,6 +36,12 @@ export interface PlanBatch {
   readonly added: readonly Entry[];
   /** The row's number and what is there now: nothing of its content counts as uploaded any more. */
   readonly changed: readonly { readonly id: bigint; readonly entry: Entry }[];
+  /** The same content under new attributes. */
+  readonly moved: readonly {
+    readonly id: bigint;
+    readonly entry: Entry;
+    readonly state: 'pending' | 'uploaded';
+  }[];
   readonly gone: readonly bigint[];
 }
 
@@ -134,8 +140,8 @@ function stateAtFirst({ type, size }: Entry): 'pending' | 'uploaded' {
   return type === 'file' && size > 0n ? 'pending' : 'uploaded';
 }
 
-export function applyPlan(journal: Journal, run: Run, { added, changed, gone }: PlanBatch): void {
-  if (added.length + changed.length + gone.length === 0) return;
+export function applyPlan(journal: Journal, run: Run, { added, changed, moved, gone }: PlanBatch): void {
+  if (added.length + changed.length + moved.length + gone.length === 0) return;
   journal.transaction(() => {
     const insert = insertEntry(journal);
     for (const entry of added) {
@@ -145,13 +151,14 @@ export function applyPlan(journal: Journal, run: Run, { added, changed, gone }: 
       deletePieces(journal).run({ entry: id, from: 0 });
       updateEntry(journal).run({ ...entry, id, state: stateAtFirst(entry) });
     }
+    for (const { id, entry, state } of moved) updateEntry(journal).run({ ...entry, id, state });
     for (const id of gone) deleteEntry(journal).run({ id });
   });
 }
 
 /** The file is not what the scan saw any more: nothing of it counts as uploaded. */
 export function resetEntry(journal: Journal, run: Run, id: bigint, entry: Entry): void {
-  applyPlan(journal, run, { added: [], changed: [{ id, entry }], gone: [] });
+  applyPlan(journal, run, { added: [], changed: [{ id, entry }], moved: [], gone: [] });
 }
 
 const selectPending = statement<{ sourceSet: number; after: Buffer; limit: number }>({ bigint: true })(
@@ -203,6 +210,23 @@ export function durablePrefix(
   return { chunks, bytes };
 }
 
+const selectBegun = statement<{ sourceSet: number }>({ bigint: true })((db, p) =>
+  db
+    .selectFrom('entry')
+    .innerJoin('entry_chunk', 'entry_chunk.entry', 'entry.id')
+    .select('entry.id')
+    .where('entry.source_set', '=', p.sourceSet)
+    .where('entry.state', '=', sql.lit('pending'))
+    .where('entry_chunk.position', '=', 0),
+);
+
+/** @returns the bytes at the beginnings of pending files that need not be read or sent again */
+export function partlyUploadedBytes(journal: Journal, run: Run): number {
+  return selectBegun(journal)
+    .all({ sourceSet: run.sourceSet })
+    .reduce((sum, { id }) => sum + durablePrefix(journal, run.repository, id).bytes, 0);
+}
+
 /** The chunk at one place of a file. */
 export interface FilePiece {
   readonly entry: bigint;
@@ -215,6 +239,8 @@ export interface ReadFile {
   readonly entry: bigint;
   readonly chunks: number;
   readonly bytes: number;
+  /** It changed while it was read: the next run reads it again. */
+  readonly torn: boolean;
 }
 
 /** What one transaction records: a pack that became durable (or none), the pieces it settles, the files it completes. */
@@ -233,6 +259,13 @@ const insertPiece = statement<{ entry: bigint; position: number; chunk: Buffer }
 
 const setUploaded = statement<{ id: bigint }>()((db, { id }) =>
   db.updateTable('entry').set({ state: 'uploaded' }).where('id', '=', id),
+);
+/** No ctime is 0, so the next run does not take the file for unchanged. */
+const setTorn = statement<{ id: bigint; bytes: number }>()((db, { id, bytes }) =>
+  db
+    .updateTable('entry')
+    .set({ size: bytes as never, ctime_ns: 0n })
+    .where('id', '=', id),
 );
 const setUnreadable = statement<{ id: bigint }>()((db, { id }) =>
   db.updateTable('entry').set({ state: 'unreadable' }).where('id', '=', id),
@@ -259,6 +292,7 @@ export function recordUploaded(journal: Journal, run: Run, batch: UploadedBatch,
     for (const file of batch.completed) {
       deletePieces(journal).run({ entry: file.entry, from: file.chunks });
       setUploaded(journal).run({ id: file.entry });
+      if (file.torn) setTorn(journal).run({ id: file.entry, bytes: file.bytes });
       bytes += file.bytes;
     }
     addUploaded(journal).run({ id: run.id, files: batch.completed.length, bytes, now: now.getTime() });
@@ -312,14 +346,18 @@ const demote = statement<{ sourceSet: number; repository: number }>()((db, p) =>
 
 /**
  * Makes every file pending again that has a chunk no known pack holds, and takes it off the run's count.
- * @returns how many there were
+ * @returns how many there were, and their bytes
  */
-export function demoteBrokenFiles(journal: Journal, run: Run, now: Date): number {
+export function demoteBrokenFiles(
+  journal: Journal,
+  run: Run,
+  now: Date,
+): { readonly files: number; readonly bytes: number } {
   return journal.transaction(() => {
     const rows = demote(journal).all({ sourceSet: run.sourceSet, repository: run.repository });
     const bytes = rows.reduce((sum, { size }) => sum + Number(size), 0);
     addUploaded(journal).run({ id: run.id, files: -rows.length, bytes: -bytes, now: now.getTime() });
-    return rows.length;
+    return { files: rows.length, bytes };
   });
 }
 

@@ -224,10 +224,11 @@ const release = statement<{ id: number; state: 'interrupted' | 'complete' }>()((
   db
     .updateTable('run')
     .set({ state, owner_pid: null, owner_started: null, owner_boot: null })
-    .where('id', '=', id),
+    .where('id', '=', id)
+    .where('state', '=', 'running'),
 );
 
-/** The run ended before its backup was complete; nobody owns it. */
+/** The run ended before its backup was complete; nobody owns it. One that is complete stays so. */
 export function interruptRun(journal: Journal, run: Run): void {
   release(journal).run({ id: run.id, state: 'interrupted' });
 }

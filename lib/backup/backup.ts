@@ -1,0 +1,225 @@
+import { createChunker } from '../format/chunker.ts';
+import type { Journal } from '../journal/database.ts';
+import { durablePrefix, pendingFiles } from '../journal/entries.ts';
+import type { Owner } from '../journal/owner.ts';
+import { claimRun, completeRun, interruptRun, type Run } from '../journal/runs.ts';
+import { openStateFile, type StateFile } from '../journal/state-file.ts';
+import type { Progress } from '../progress.ts';
+import { listBackupIds } from '../repository/backups.ts';
+import { syncIndexes } from '../repository/indexes.ts';
+import type { Repository } from '../repository/repository.ts';
+import { createLedger } from './ledger.ts';
+import { type Plan, plan } from './plan.ts';
+import { publish } from './publish.ts';
+import { readFiles } from './read.ts';
+import { dropLostPacks, findLostPacks } from './reconcile.ts';
+import { scan } from './scan.ts';
+import { matchKeyOf } from './sources.ts';
+import { createUploader, type Uploader } from './uploader.ts';
+
+export interface BackupRequest {
+  /** As `canonicalSources` gives them. */
+  readonly sourcePaths: readonly Buffer[];
+  /** Paths (one character a byte) that are left out with all below them: Skylock's own files. */
+  readonly excluded: ReadonlySet<string>;
+  readonly stateFolder: string;
+  readonly lanes: number;
+  /** Files up to this size are not compressed. */
+  readonly compressOverBytes: number;
+  readonly host: string;
+  readonly owner: Owner;
+  /** `skylock 1.2.3` */
+  readonly program: string;
+}
+
+export interface BackupDeps {
+  readonly journal: Journal;
+  readonly repository: Repository;
+  /** The repository's number in the journal. */
+  readonly journalRepository: number;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+  readonly now: () => Date;
+}
+
+export interface BackupSummary {
+  readonly backupId: string;
+  readonly resumed: boolean;
+  readonly files: number;
+  readonly folders: number;
+  readonly bytes: number;
+  /** Of packs, by this process. */
+  readonly sentBytes: number;
+  /** Entries that could not be read, or not without their changing meanwhile. */
+  readonly failures: number;
+}
+
+const SAVE_STATE_EVERY_MS = 1000;
+
+/**
+ * Backs the sources up, or goes on with what an earlier process left. However it ends, the same call goes on from there.
+ * @throws LockedError when a living process backs them up already
+ * @throws InterruptedError when the signal was given
+ */
+export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<BackupSummary> {
+  const { journal, repository, now } = deps;
+  const { sourcePaths, host, owner } = request;
+  const matchKey = matchKeyOf(sourcePaths);
+  const takenIds = new Set(await listBackupIds(repository));
+
+  // Order 1: the run is ours in the journal before anything else changes.
+  const run = claimRun(journal, {
+    repository: deps.journalRepository,
+    matchKey,
+    sourcePaths,
+    host,
+    owner,
+    now: now(),
+    takenIds,
+  });
+  const state = openStateFile(journal, run, { folder: request.stateFolder, sourcePaths });
+  let saving: Saving | null = null;
+  try {
+    await state.rewrite();
+    saving = saveRegularly(state, deps.progress);
+    return await backUpClaimed(request, matchKey, run, state, deps);
+  } catch (error) {
+    interruptRun(journal, run);
+    await saving?.stop();
+    // What stopped the run is what the person has to know; the export is written again by the next one.
+    await state.rewrite().catch(() => {});
+    throw error;
+  } finally {
+    await saving?.stop();
+  }
+}
+
+async function backUpClaimed(
+  request: BackupRequest,
+  matchKey: Buffer,
+  run: Run,
+  state: StateFile,
+  deps: BackupDeps,
+): Promise<BackupSummary> {
+  const { journal, repository, progress, signal, now } = deps;
+  const { sourcePaths, excluded, host, program, lanes, compressOverBytes } = request;
+  progress({
+    type: 'backup_started',
+    backupId: run.backupId,
+    remote: repository.remote.url,
+    lanes,
+    compressOverBytes,
+    resumed: run.resumed
+      ? { startedAt: run.startedAt, uploadedFiles: run.uploadedFiles, totalFiles: run.totalFiles ?? 0 }
+      : null,
+  });
+
+  const lostPacks = findLostPacks(repository.remote, journal, run.repository);
+  lostPacks.catch(() => {}); // awaited after the upload, unless something else fails first
+  await syncIndexes(repository, journal, run.repository);
+
+  const found = scan(sourcePaths, excluded);
+  const planned = await plan(found, sourcePaths, { journal, run, progress, signal, now });
+  await state.rewrite();
+
+  const uploader = createUploader({ ...deps, lanes, compressOverBytes });
+  const failed = await uploadFiles(run, planned, lostPacks, uploader, state, deps);
+  const failures = planned.failures + failed;
+
+  progress({ type: 'publishing' });
+  const facts = { host, program, sourcePaths, matchKey, unreadable: failures };
+  const header = await publish(facts, { journal, repository, run, now, uploader });
+
+  // Order 5: the backup is on the remote; only now is the run complete, and only then does its state file go.
+  completeRun(journal, run);
+  await state.remove();
+  const { files, folders, bytes } = header;
+  return {
+    backupId: run.backupId,
+    resumed: run.resumed,
+    files,
+    folders,
+    bytes,
+    sentBytes: uploader.sentBytes(),
+    failures,
+  };
+}
+
+/** @returns how many files could not be read */
+async function uploadFiles(
+  run: Run,
+  planned: Plan,
+  lostPacks: Promise<readonly number[]>,
+  uploader: Uploader,
+  state: StateFile,
+  { journal, repository, progress, now }: BackupDeps,
+): Promise<number> {
+  const failed = new Set<bigint>();
+  const ledger = createLedger(journal, run, {
+    now,
+    onFailed(file, reason) {
+      failed.add(file.entry);
+      progress({ type: 'entry_failed', path: file.path.toString(), reason });
+    },
+  });
+  let { uploadedFiles, durableBytes } = planned;
+  const reading = {
+    chunker: createChunker(repository.keys.gear, repository.config.chunker),
+    durablePrefix: (entry: bigint) => durablePrefix(journal, run.repository, entry),
+    now,
+  };
+  // The second round, if there is one, sends again what the remote turned out to have lost.
+  for (let lost: readonly number[] | null = null; ; ) {
+    await uploader.upload(
+      readFiles(pendingFiles(journal, run.sourceSet), reading),
+      (batch) => {
+        const { completed, bytes } = ledger.settle(batch);
+        state.noteUploaded(completed);
+        uploadedFiles += completed.length;
+        durableBytes += bytes;
+        progress({
+          type: 'uploaded',
+          uploadedFiles,
+          uploadedBytes: durableBytes,
+          sentBytes: uploader.sentBytes() + (batch.pack?.bytes.length ?? 0),
+        });
+      },
+      ledger.expect,
+    );
+    if (lost !== null) return failed.size;
+    lost = await lostPacks;
+    const again = dropLostPacks(journal, run, lost, now());
+    if (again.files === 0) return failed.size;
+    progress({
+      type: 'notice',
+      text: `${lost.length} packs are missing on the remote: sending their files again`,
+    });
+    uploadedFiles -= again.files;
+    durableBytes -= again.bytes;
+    await state.rewrite();
+  }
+}
+
+interface Saving {
+  stop(): Promise<void>;
+}
+
+/** Saves the state file every second while the run goes on. */
+function saveRegularly(state: StateFile, progress: Progress): Saving {
+  let saving: Promise<void> = Promise.resolve();
+  let warned = false;
+  const timer = setInterval(() => {
+    saving = state.save().catch((error: Error) => {
+      // The journal is the truth; a state file that cannot be written must not stop a backup.
+      if (!warned)
+        progress({ type: 'notice', text: `the state file could not be written: ${error.message}` });
+      warned = true;
+    });
+  }, SAVE_STATE_EVERY_MS);
+  return {
+    stop() {
+      clearInterval(timer);
+      return saving;
+    },
+  };
+}

@@ -1,0 +1,158 @@
+import { compressChunk } from '../format/compress.ts';
+import { chunkId, type RepositoryKeys } from '../format/keys.ts';
+import { createPackBuilder, type PackBuilder, type SealedPack } from '../format/pack.ts';
+import { RAW, ZSTD } from '../format/pack-directory.ts';
+import type { Entry } from '../journal/entries.ts';
+import type { DurablePack } from '../journal/packs.ts';
+import type { KnownChunks } from './known.ts';
+import type { FileInHand, ReadItem } from './read.ts';
+
+/** A chunk at its place in a file. */
+export interface Piece {
+  readonly file: FileInHand;
+  readonly position: number;
+  readonly chunk: Buffer;
+  readonly sizeBytes: number;
+  /** The batch whose pack holds the chunk, or `null` when it was durable before. */
+  readonly needs: number | null;
+}
+
+/** A file that was read to its end. */
+export interface EndedFile {
+  readonly file: FileInHand;
+  readonly chunks: number;
+  readonly bytes: number;
+  readonly torn: boolean;
+}
+
+/** What is put and then recorded as one: a pack, if anything was new, and what the files read meanwhile are made of. */
+export interface Batch {
+  readonly number: number;
+  readonly pack: SealedPack | null;
+  readonly pieces: readonly Piece[];
+  readonly changed: readonly { readonly file: FileInHand; readonly entry: Entry }[];
+  readonly ended: readonly EndedFile[];
+  readonly failed: readonly { readonly file: FileInHand; readonly reason: string }[];
+  /** The file read last. */
+  readonly path: Buffer | null;
+}
+
+export interface PackDeps {
+  readonly keys: RepositoryKeys;
+  readonly known: KnownChunks;
+  /** Where the next pack is built. Free again when its batch is settled. */
+  readonly takeBuffer: () => Buffer;
+  /** A pack is ended when it has reached this. */
+  readonly targetBytes: () => number;
+  /** Files up to this size are not compressed. */
+  readonly compressOverBytes: number;
+  /** The first batch's number. */
+  readonly firstNumber: number;
+}
+
+/** Each chunk costs a row in the transaction that records its pack: so many take some 0.2 s. */
+const MAX_CHUNKS = 8192;
+/** Pieces of chunks that are known already ride along; without a pack of their own they are recorded so many at a time. */
+const MAX_PIECES = 16_384;
+/** A file that would not shrink so often in a row is not tried any further. */
+const MISSES = 3;
+
+/**
+ * `chunks → address → (known? drop) → compress → seal → packs`.
+ * @yields a batch, or `null` after each chunk where nothing is ready: a moment at which others may get a turn
+ */
+export function* packChunks(items: Iterable<ReadItem>, deps: PackDeps): Generator<Batch | null> {
+  const { keys, known } = deps;
+  const compress = createCompressor(deps.compressOverBytes);
+  let open = emptyBatch(deps.firstNumber);
+  let builder: PackBuilder | null = null;
+
+  const close = (): Batch => {
+    const pack = builder?.seal() ?? null;
+    const batch = { ...open, pack };
+    builder = null;
+    open = emptyBatch(batch.number + 1);
+    return batch;
+  };
+
+  for (const item of items) {
+    open.path = item.file.path;
+    switch (item.type) {
+      case 'changed':
+        open.changed.push(item);
+        continue;
+      case 'end':
+        open.ended.push(item);
+        continue;
+      case 'failed':
+        open.failed.push(item);
+        continue;
+    }
+    const { file, position, bytes } = item;
+    const id = chunkId(keys, bytes);
+    let place = known.find(id);
+    if (place === null) {
+      const stored = compress(file, bytes);
+      if (builder !== null && !builder.hasRoomFor((stored ?? bytes).length)) yield close();
+      builder ??= createPackBuilder(keys, deps.takeBuffer());
+      builder.add(id, stored === null ? RAW : ZSTD, stored ?? bytes, bytes.length);
+      known.expect(id, open.number);
+      place = open.number;
+    }
+    open.pieces.push({
+      file,
+      position,
+      chunk: id,
+      sizeBytes: bytes.length,
+      needs: place === 'durable' ? null : place,
+    });
+    const isFull =
+      builder !== null && (builder.sizeBytes >= deps.targetBytes() || builder.count >= MAX_CHUNKS);
+    yield isFull || open.pieces.length >= MAX_PIECES ? close() : null;
+  }
+  if (!isEmpty(open)) yield close();
+}
+
+interface OpenBatch {
+  readonly number: number;
+  readonly pack: null;
+  readonly pieces: Piece[];
+  readonly changed: { file: FileInHand; entry: Entry }[];
+  readonly ended: EndedFile[];
+  readonly failed: { file: FileInHand; reason: string }[];
+  path: Buffer | null;
+}
+
+function emptyBatch(number: number): OpenBatch {
+  return { number, pack: null, pieces: [], changed: [], ended: [], failed: [], path: null };
+}
+
+function isEmpty({ pieces, changed, ended, failed }: OpenBatch): boolean {
+  return pieces.length + changed.length + ended.length + failed.length === 0;
+}
+
+/** @returns the batch's pack as the journal records it */
+export function durablePack({ pack }: Batch): DurablePack | null {
+  return (
+    pack && {
+      name: Buffer.from(pack.name, 'hex'),
+      size: pack.bytes.length,
+      chunks: pack.entries,
+      directory: pack.directory,
+    }
+  );
+}
+
+/** @returns a function that gives the compressed chunk, or `null` where it is to be stored as it is */
+function createCompressor(overBytes: number): (file: FileInHand, bytes: Buffer) => Buffer | null {
+  let current: FileInHand | null = null;
+  let misses = 0;
+  return (file, bytes) => {
+    if (file !== current) misses = 0;
+    current = file;
+    if (file.sizeBytes <= overBytes || misses >= MISSES) return null;
+    const compressed = compressChunk(bytes);
+    misses = compressed === null ? misses + 1 : 0;
+    return compressed;
+  };
+}

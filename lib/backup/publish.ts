@@ -1,0 +1,97 @@
+import { SkylockError } from '../errors.ts';
+import type { BackupHeader } from '../format/backup-header.ts';
+import { createChunker } from '../format/chunker.ts';
+import type { Journal } from '../journal/database.ts';
+import { pendingFiles, recordUploaded, uploadedEntries } from '../journal/entries.ts';
+import type { Run } from '../journal/runs.ts';
+import { putBackup, readBackup } from '../repository/backups.ts';
+import { putIndexes } from '../repository/indexes.ts';
+import type { Repository } from '../repository/repository.ts';
+import { cutManifest, type ManifestCounts, manifestEntry } from './manifest.ts';
+import { durablePack } from './pack.ts';
+import type { FileInHand, ReadItem } from './read.ts';
+import type { Uploader } from './uploader.ts';
+
+export interface PublishDeps {
+  readonly journal: Journal;
+  readonly repository: Repository;
+  readonly run: Run;
+  readonly now: () => Date;
+  readonly uploader: Uploader;
+}
+
+export interface BackupFacts {
+  readonly host: string;
+  readonly program: string;
+  readonly sourcePaths: readonly Buffer[];
+  readonly matchKey: Buffer;
+  /** Entries that could not be read. */
+  readonly unreadable: number;
+}
+
+/** Order 4: the manifest's chunks, then the indexes, and the backup itself as the last of all objects. */
+export async function publish(facts: BackupFacts, deps: PublishDeps): Promise<BackupHeader> {
+  const { journal, repository, run, now } = deps;
+  if (!pendingFiles(journal, run.sourceSet).next().done) {
+    throw new Error(`publish backup ${run.backupId}: a file is still to be uploaded`);
+  }
+  const counts: ManifestCounts = { files: 0, folders: 0, bytes: 0 };
+  const manifest = await uploadManifest(counts, deps);
+  await putIndexes(repository, journal, run.repository);
+  const header: BackupHeader = {
+    backupId: run.backupId,
+    state: 'complete',
+    startedAt: run.startedAt,
+    finishedAt: now(),
+    host: facts.host,
+    sourcePaths: facts.sourcePaths,
+    matchKey: facts.matchKey.toString('hex'),
+    ...counts,
+    unreadable: facts.unreadable,
+    program: facts.program,
+    manifest,
+  };
+  await refuseForeign(repository, header);
+  await putBackup(repository, header);
+  return header;
+}
+
+async function uploadManifest(
+  counts: ManifestCounts,
+  { journal, repository, run, now, uploader }: PublishDeps,
+): Promise<BackupHeader['manifest']> {
+  const chunker = createChunker(repository.keys.gear, repository.config.manifestChunker);
+  const entries = uploadedEntries(journal, run.sourceSet);
+  const chunkIds: Buffer[] = [];
+  let sizeBytes = 0;
+  const items = function* (): Generator<ReadItem> {
+    const file = manifestInHand();
+    let position = 0;
+    for (const bytes of cutManifest(entries.map(manifestEntry), chunker, counts)) {
+      yield { type: 'chunk', file, position, bytes };
+      position += 1;
+      sizeBytes += bytes.length;
+    }
+  };
+  await uploader.upload(items(), (batch) => {
+    for (const { position, chunk } of batch.pieces) chunkIds[position] = chunk;
+    recordUploaded(journal, run, { pack: durablePack(batch), pieces: [], completed: [] }, now());
+  });
+  return { sizeBytes, chunks: Buffer.concat(chunkIds) };
+}
+
+/** The manifest goes the way files go, but no entry of the journal waits for it. */
+function manifestInHand(): FileInHand {
+  return { entry: 0n, path: Buffer.alloc(0), sizeBytes: Number.POSITIVE_INFINITY, attempt: 1 };
+}
+
+/** Two machines may have begun in the same second. Our own, put just before a kill, is put again. */
+async function refuseForeign(repository: Repository, header: BackupHeader): Promise<void> {
+  const there = await readBackup(repository, header.backupId);
+  if (there === null || (there.host === header.host && there.matchKey === header.matchKey)) return;
+  throw new SkylockError(`publish backup ${header.backupId}: ${there.host} has one of this id`, {
+    hints: [
+      `Run 'skylock cleanup ${header.backupId}' and the same backup again: it gets a new id, and nothing is sent again.`,
+    ],
+  });
+}
