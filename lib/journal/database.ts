@@ -5,6 +5,7 @@ import { Kysely, SqliteDialect } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { MIGRATIONS } from '../../migrations/index.ts';
 import { SkylockError, systemErrorCode } from '../errors.ts';
+import { diskError, isDamage } from './disk-error.ts';
 import type { Schema } from './schema.ts';
 
 /** The database on this machine that knows what is durable on the remote. Its functions take it as their first argument. */
@@ -14,6 +15,9 @@ export interface Journal {
   readonly sqlite: Database.Database;
   /** Runs `change` as one transaction that holds the write lock from its start; nothing in it may wait. */
   transaction<Result>(change: () => Result): Result;
+  /** Runs what speaks to SQLite; its errors leave as ones a person can act on. */
+  guard<Result>(work: () => Result): Result;
+  /** A journal that turned out to be damaged is moved aside, so that the next opening begins a new one. */
   close(): void;
 }
 
@@ -39,25 +43,29 @@ export async function openJournal(
 ): Promise<OpenedJournal> {
   try {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-    closeSync(openSync(file, 'a', 0o600));
     try {
-      return { journal: await open(file, check), movedAside: null };
+      return { journal: await open(file, check, now), movedAside: null };
     } catch (error) {
       if (!isDamage(error)) throw error;
-      const movedAside = moveAside(file, now);
-      return { journal: await open(file, false), movedAside };
+      const movedAside = moveAsideIfDamaged(file, now);
+      return { journal: await open(file, false, now), movedAside };
     }
   } catch (error) {
-    throw journalError(file, error);
+    throw diskError(`open journal ${file}`, error);
   }
 }
 
-async function open(file: string, check: boolean): Promise<Journal> {
+async function open(file: string, check: boolean, now: Date): Promise<Journal> {
+  closeSync(openSync(file, 'a', 0o600)); // SQLite would make it readable by others
   const sqlite = new Database(file, { timeout: BUSY_TIMEOUT_MS });
+  let close = (): void => {
+    sqlite.close();
+  };
   try {
     const version = schemaVersion(sqlite);
     if (version > SCHEMA_VERSION) {
-      throw new SkylockError(`open ${file}: the journal was written by a newer version of skylock`, {
+      close = () => closeUntouched(sqlite, file);
+      throw new SkylockError(`open journal ${file}: it was written by a newer version of skylock`, {
         hints: ['Update skylock on this machine; the journal was left as it is.'],
       });
     }
@@ -69,17 +77,36 @@ async function open(file: string, check: boolean): Promise<Journal> {
     sqlite.pragma('temp_store = MEMORY');
     const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: sqlite }) });
     if (version < SCHEMA_VERSION) await migrate(db, sqlite);
-    return {
-      file,
-      db,
-      sqlite,
-      transaction: (change) => sqlite.transaction(change).immediate(),
-      close: () => sqlite.close(),
-    };
+    return lend(file, sqlite, db, now);
   } catch (error) {
-    sqlite.close();
+    close();
     throw error;
   }
+}
+
+function lend(file: string, sqlite: Database.Database, db: Kysely<Schema>, now: Date): Journal {
+  let damaged = false;
+  const guard = <Result>(work: () => Result): Result => {
+    try {
+      return work();
+    } catch (error) {
+      damaged ||= isDamage(error);
+      throw diskError(`use journal ${file}`, error);
+    }
+  };
+  const run = sqlite.transaction((change: () => unknown) => change()).immediate;
+  return {
+    file,
+    db,
+    sqlite,
+    guard,
+    transaction: <Result>(change: () => Result) => guard(() => run(change) as Result),
+    close: () =>
+      guard(() => {
+        sqlite.close();
+        if (damaged) moveAsideIfDamaged(file, now);
+      }),
+  };
 }
 
 /** All missing migrations in one transaction: SQLite would keep half of one that failed, and Kysely's lock is a no-op here. */
@@ -104,16 +131,48 @@ function schemaVersion(sqlite: Database.Database): number {
   return sqlite.pragma('user_version', { simple: true }) as number;
 }
 
-class DamagedJournal extends Error {}
+/** The last connection to close moves the write-ahead log into the file, unless it may only read. */
+function closeUntouched(sqlite: Database.Database, file: string): void {
+  const reader = new Database(file, { readonly: true });
+  schemaVersion(reader); // a connection counts from its first look
+  sqlite.close();
+  reader.close();
+}
 
 function checkIntegrity(sqlite: Database.Database): void {
   const verdict = sqlite.pragma('integrity_check(1)', { simple: true });
-  if (verdict !== 'ok') throw new DamagedJournal(String(verdict));
+  if (verdict !== 'ok') throw new Database.SqliteError(String(verdict), 'SQLITE_CORRUPT');
 }
 
-function isDamage(error: unknown): boolean {
-  const code = systemErrorCode(error) ?? '';
-  return error instanceof DamagedJournal || code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB';
+/**
+ * Only one process at a time may look and move: of two that found the same damage, the second would move away the new
+ * journal of the first.
+ * @returns where it was moved to, or `null` when another process was faster
+ */
+function moveAsideIfDamaged(file: string, now: Date): string | null {
+  closeSync(openSync(`${file}.lock`, 'a', 0o600));
+  const lock = new Database(`${file}.lock`, { timeout: BUSY_TIMEOUT_MS });
+  try {
+    lock.exec('BEGIN EXCLUSIVE');
+    return isDamaged(file) ? moveAside(file, now) : null;
+  } finally {
+    lock.close();
+  }
+}
+
+function isDamaged(file: string): boolean {
+  let sqlite: Database.Database | undefined;
+  try {
+    sqlite = new Database(file, { fileMustExist: true, timeout: BUSY_TIMEOUT_MS });
+    checkIntegrity(sqlite);
+    return false;
+  } catch (error) {
+    if (systemErrorCode(error)?.startsWith('SQLITE_CANTOPEN')) return false; // moved away a moment ago
+    if (!isDamage(error)) throw error;
+    return true;
+  } finally {
+    sqlite?.close();
+  }
 }
 
 function moveAside(file: string, now: Date): string {
@@ -128,30 +187,4 @@ function moveAside(file: string, now: Date): string {
     }
   }
   return target;
-}
-
-/** @returns what a person can act on for SQLite's and the file system's errors; anything else as it is */
-export function journalError(file: string, error: unknown): unknown {
-  const code = systemErrorCode(error) ?? '';
-  const fail = (reason: string, hint: string) =>
-    new SkylockError(`write journal ${file}: ${reason}`, { hints: [hint], cause: error });
-  if (code === 'SQLITE_FULL' || code === 'ENOSPC') {
-    return fail('the disk is full', 'Make room and run the same command again: it goes on where it was.');
-  }
-  if (code.startsWith('SQLITE_READONLY') || code === 'EROFS') {
-    return fail('the disk is read-only', 'Set XDG_DATA_HOME to a folder that can be written.');
-  }
-  if (code === 'EACCES' || code === 'EPERM' || code.startsWith('SQLITE_CANTOPEN')) {
-    return fail('permission denied', 'Look at the owner and the mode of that file and its folder.');
-  }
-  if (code.startsWith('SQLITE_BUSY')) {
-    return fail(
-      'another process keeps it locked',
-      'Wait for the other skylock to end and run the command again.',
-    );
-  }
-  if (code.startsWith('SQLITE_IOERR') || code === 'EIO') {
-    return fail('input/output error', 'Look at the disk; what is on the remote is safe.');
-  }
-  return error;
 }

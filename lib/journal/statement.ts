@@ -1,4 +1,3 @@
-import type Database from 'better-sqlite3';
 import { type Compilable, type InferResult, type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Journal } from './database.ts';
 import type { Schema } from './schema.ts';
@@ -16,10 +15,8 @@ type Parameters<Values> = { readonly [Name in keyof Values]: RawBuilder<Values[N
 export interface Statement<Values, Row> {
   all(values: Values): Row[];
   get(values: Values): Row | undefined;
-  /** Row by row; no other statement of the same journal may run meanwhile. */
-  iterate(values: Values): IterableIterator<Row>;
   /** @returns how many rows were changed, and the id of the last one inserted. */
-  run(values: Values): Database.RunResult;
+  run(values: Values): { readonly changes: number; readonly lastInsertRowid: number | bigint };
 }
 
 /**
@@ -33,9 +30,11 @@ export function statement<Values extends object>(options: { readonly bigint?: bo
   ): ((journal: Journal) => Statement<Values, Row<Query>>) => {
     const prepared = new WeakMap<Journal, Statement<Values, Row<Query>>>();
     return (journal) => {
-      const found = prepared.get(journal) ?? prepare(journal, build, options.bigint ?? false);
-      prepared.set(journal, found);
-      return found;
+      const found = prepared.get(journal);
+      if (found) return found;
+      const made = journal.guard(() => prepare(journal, build, options.bigint ?? false));
+      prepared.set(journal, made);
+      return made;
     };
   };
 }
@@ -43,7 +42,7 @@ export function statement<Values extends object>(options: { readonly bigint?: bo
 type Row<Query> = Query extends Compilable<unknown> ? InferResult<Query>[number] : never;
 
 function prepare<Values extends object, Query extends Compilable<unknown>>(
-  { db, sqlite }: Journal,
+  { db, sqlite, guard }: Journal,
   build: (db: Kysely<Schema>, values: Parameters<Values>) => Query,
   bigint: boolean,
 ): Statement<Values, Row<Query>> {
@@ -56,9 +55,8 @@ function prepare<Values extends object, Query extends Compilable<unknown>>(
       value instanceof Parameter ? values[value.name as keyof Values] : value,
     );
   return {
-    all: (values) => handle.all(bind(values)) as Row<Query>[],
-    get: (values) => handle.get(bind(values)) as Row<Query> | undefined,
-    iterate: (values) => handle.iterate(bind(values)) as IterableIterator<Row<Query>>,
-    run: (values) => handle.run(bind(values)),
+    all: (values) => guard(() => handle.all(bind(values)) as Row<Query>[]),
+    get: (values) => guard(() => handle.get(bind(values)) as Row<Query> | undefined),
+    run: (values) => guard(() => handle.run(bind(values))),
   };
 }
