@@ -1,6 +1,6 @@
 import { argon2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
-import { DamagedError, WrongPasswordError } from '../errors.ts';
+import { DamagedError, UsageError, WrongPasswordError } from '../errors.ts';
 import { formatInstant } from '../units.ts';
 import { canonicalBytes } from './canonical.ts';
 import { Fields } from './fields.ts';
@@ -61,6 +61,9 @@ export async function wrapMasterKey(
     salt = randomBytes(SALT_BYTES),
   }: WrapOptions,
 ): Promise<Buffer> {
+  if (Buffer.byteLength(label) > MAX_LABEL_BYTES) {
+    throw new UsageError(`add password: its label is longer than ${MAX_LABEL_BYTES} bytes`);
+  }
   const passwordKeys = await stretchPassword(password, salt, parameters);
   const file: KeyFile = {
     repositoryId,
@@ -72,7 +75,9 @@ export async function wrapMasterKey(
     wrappedKey: Buffer.alloc(KEY_BYTES + TAG_BYTES),
   };
   sealInto(file.wrappedKey, 0, passwordKeys.wrapping, nonceOf(0), aadOf(file), master.export());
-  return encodeKeyFile(file);
+  const bytes = encodeKeyFile(file);
+  parseKeyFile(bytes); // a key file nobody can open again must not come into being
+  return bytes;
 }
 
 /**

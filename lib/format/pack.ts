@@ -58,7 +58,7 @@ export interface DirectoryRange {
 }
 
 /** A pack of one chunk is larger than the chunk by this. */
-export const PACK_OVERHEAD_BYTES = packSize(0, 1);
+export const PACK_OVERHEAD_BYTES = packSize(TAG_BYTES, 1);
 
 /**
  * *Shape*: header, frames, sealed directory, its length (4 bytes, big endian).
