@@ -1,0 +1,209 @@
+import { randomBytes } from 'node:crypto';
+import { userInfo } from 'node:os';
+import type { Client, ConnectConfig, FileEntryWithStats } from 'ssh2';
+import SftpClient from 'ssh2-sftp-client';
+import { requireName, requirePrefix } from './name.ts';
+import { type Remote, type RemoteObject, TEMPORARY_FOLDER } from './remote.ts';
+import type { RemoteSettings } from './settings.ts';
+import type { Authenticator } from './sftp/authentication.ts';
+import { type Connection, connect, type Dial } from './sftp/connection.ts';
+import { collectKeys } from './sftp/credentials.ts';
+import { requestFailure } from './sftp/failures.ts';
+import { readFolder, statPath } from './sftp/folders.ts';
+import { type HostKeyChecker, hostKeyChecker } from './sftp/host-key.ts';
+import { hostLabel } from './sftp/known-hosts.ts';
+import { getFile, putFile, removeFile } from './sftp/objects.ts';
+import { type ChannelPool, channelPool } from './sftp/pool.ts';
+import { readHostConfig } from './sftp/ssh-config.ts';
+import { formatRemoteUrl, type SftpLocation } from './url.ts';
+
+export interface SftpOptions {
+  /** A server that has said nothing for so long, asked for a sign of life, is gone. */
+  readonly silenceMs?: number;
+}
+
+/** Folders that are listed at the same time. */
+const LISTINGS = 16;
+
+/**
+ * Objects as files under a folder of an SFTP server. The first call connects; `~/.ssh/config`, known_hosts and key files
+ * are read then.
+ */
+export async function openSftp(
+  location: SftpLocation,
+  settings: RemoteSettings,
+  { silenceMs = 60_000 }: SftpOptions = {},
+): Promise<Remote> {
+  const pool = channelPool(
+    connector(location, settings, silenceMs),
+    settings.maxConnections,
+    settings.lanes + 1, // one for what is small, while every lane transfers
+  );
+  const root = location.path.replace(/\/+$/, '');
+  const pathOf = (name: string) => `${root}/${name}`;
+  const temporaryPath = () =>
+    pathOf(`${TEMPORARY_FOLDER}/${settings.temporaryToken}-${randomBytes(8).toString('hex')}`);
+
+  return {
+    url: formatRemoteUrl(location),
+
+    async put(name, bytes, options = {}) {
+      requireName(name);
+      await pool.withChannel(
+        'transfer',
+        (channel) => putFile(channel, `put ${name}`, temporaryPath(), pathOf(name), bytes, options),
+        options.signal,
+      );
+    },
+
+    async get(name, range) {
+      requireName(name);
+      return pool.withChannel('transfer', (channel) => getFile(channel, `get ${name}`, pathOf(name), range));
+    },
+
+    async *list(prefix) {
+      requirePrefix(prefix);
+      if (prefix.split('/')[0] === TEMPORARY_FOLDER) return;
+      yield* listObjects(pool, root, prefix);
+    },
+
+    async stat(name) {
+      requireName(name);
+      const doing = `look at ${name}`;
+      const stats = await pool.withChannel('small', (channel) =>
+        statPath(channel, pathOf(name)).catch((error: unknown) => {
+          throw requestFailure(doing, error);
+        }),
+      );
+      return stats?.isFile() === true ? { name, sizeBytes: stats.size } : null;
+    },
+
+    async remove(name) {
+      requireName(name);
+      await pool.withChannel('small', (channel) => removeFile(channel, `remove ${name}`, pathOf(name)));
+    },
+
+    async close() {
+      pool.close();
+    },
+  };
+}
+
+/** Prepares, at the first connection, what all connections share. */
+function connector(
+  location: SftpLocation,
+  settings: RemoteSettings,
+  silenceMs: number,
+): (signal: AbortSignal) => Promise<Connection> {
+  const { ssh } = settings;
+  let asked = 0;
+  const asking = async <T>(answer: Promise<T>): Promise<T> => {
+    asked += 1;
+    try {
+      return await answer;
+    } finally {
+      asked -= 1;
+    }
+  };
+  const prepare = () => {
+    const config = readHostConfig(location.host, ssh.home);
+    const user = location.user ?? config.user ?? userInfo().username;
+    const port = location.port ?? config.port ?? 22;
+    const passphrase = (file: string) => asking(ssh.passphrase(file));
+    const authenticator: Authenticator = {
+      user,
+      keys: once(() =>
+        collectKeys(
+          { ...ssh, passphrase },
+          [...ssh.identityFiles, ...config.identityFiles],
+          config.identitiesOnly,
+        ),
+      ),
+      password: once(() => asking(settings.password())),
+      worked: null,
+      unusable: new Map(),
+    };
+    const hostKey: HostKeyChecker = hostKeyChecker(
+      config.hostKeyAlias?.toLowerCase() ?? hostLabel(config.hostName, port),
+      ssh.knownHostsFile !== null
+        ? [ssh.knownHostsFile]
+        : [...(config.knownHostsFiles ?? [`${ssh.home}/.ssh/known_hosts`]), '/etc/ssh/ssh_known_hosts'],
+      (question) => asking(ssh.confirmHostKey(question)),
+    );
+    const where = `${user}@${hostLabel(config.hostName, port)}`;
+    return { dial, host: config.hostName, port, where, hostKey, authenticator, silenceMs };
+  };
+  let prepared: ReturnType<typeof prepare> | null = null;
+  return async (signal) => {
+    prepared ??= prepare();
+    return connect({ ...prepared, asking: () => asked > 0, signal });
+  };
+}
+
+/**
+ * ssh2-sftp-client connects and opens the first session; the requests go to ssh2's sessions themselves. Its own operations
+ * know one session a connection, wait for each write, and take a server's 'Failure' for 'no such file'.
+ */
+const dial: Dial = async (config: ConnectConfig) => {
+  const quiet = () => {}; // by itself it prints to the terminal
+  const sftpClient = new SftpClient('skylock', { error: quiet, end: quiet, close: quiet });
+  const { client } = sftpClient as unknown as { client: Client };
+  let first: Error | null = null;
+  client.on('error', (error) => {
+    first ??= error;
+  });
+  try {
+    return { client, sftp: await sftpClient.connect(config) };
+  } catch (error) {
+    throw first ?? error; // the library's has lost its code and level
+  }
+};
+
+/** Lists folders, several at a time, and those found in them. */
+async function* listObjects(pool: ChannelPool, root: string, prefix: string): AsyncIterable<RemoteObject> {
+  interface Listing {
+    readonly folder: string;
+    readonly entries: readonly FileEntryWithStats[];
+  }
+  const found: string[] = [prefix];
+  const running = new Map<string, Promise<Listing>>();
+  const list = async (folder: string): Promise<Listing> => {
+    const path = `${root}/${folder}`.replace(/\/$/, '') || '/';
+    const entries = await pool.withChannel('small', (channel) =>
+      readFolder(channel, path).catch((error: unknown) => {
+        throw requestFailure(`list ${folder || 'the repository'}`, error);
+      }),
+    );
+    return { folder, entries };
+  };
+  while (found.length > 0 || running.size > 0) {
+    for (const folder of found.splice(0, LISTINGS - running.size)) {
+      const listing = list(folder);
+      listing.catch(() => {}); // nobody may be waiting for it any more when it fails
+      running.set(folder, listing);
+    }
+    const { folder, entries } = await Promise.race(running.values());
+    running.delete(folder);
+    for (const { filename, attrs } of entries) {
+      const name = `${folder}${filename}`;
+      if (!isName(name)) continue;
+      if (attrs.isFile()) yield { name, sizeBytes: attrs.size };
+      else if (attrs.isDirectory() && name !== TEMPORARY_FOLDER) found.push(`${name}/`);
+    }
+  }
+}
+
+/** Other files may lie beside ours; nobody could ask for one whose name is none. */
+function isName(name: string): boolean {
+  try {
+    requireName(name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | null = null;
+  return () => (made ??= make());
+}

@@ -1,0 +1,220 @@
+import { createConnection, type Socket } from 'node:net';
+import type { Client, ConnectConfig, ServerHostKeyAlgorithm, SFTPWrapper } from 'ssh2';
+import { RemoteError } from '../../errors.ts';
+import { type Authenticator, authenticate, refusedLogin } from './authentication.ts';
+import { SftpChannel } from './channel.ts';
+import { connectionFailure } from './failures.ts';
+import type { HostKeyChecker } from './host-key.ts';
+
+/** Opens the SSH connection and its first SFTP session; the errors are ssh2's own. */
+export type Dial = (config: ConnectConfig) => Promise<{ client: Client; sftp: SFTPWrapper }>;
+
+export interface ConnectDeps {
+  readonly dial: Dial;
+  readonly host: string;
+  readonly port: number;
+  /** For messages: `user@host`. */
+  readonly where: string;
+  readonly hostKey: HostKeyChecker;
+  readonly authenticator: Authenticator;
+  /** Is a person being asked something? Then it is not the server that keeps us waiting. */
+  readonly asking: () => boolean;
+  /** A server that has said nothing for so long is gone. */
+  readonly silenceMs: number;
+  /** Gives up connecting, with its reason. */
+  readonly signal: AbortSignal;
+}
+
+/** An SSH connection; it ends once, for good, and every channel with it. */
+export interface Connection {
+  readonly channels: ReadonlySet<SftpChannel>;
+  /** Channels that are open or being opened. */
+  readonly load: number;
+  readonly ended: boolean;
+  /** @returns another channel, or `null` when the server does not want one more on this connection. */
+  openChannel(): Promise<SftpChannel | null>;
+  end(error: RemoteError): void;
+}
+
+/**
+ * A channel may be slower than its connection: on a slow line its requests wait behind megabytes of the others'.
+ * So many times the silence of the whole connection is what a server may take to answer a request.
+ */
+const CHANNEL_PATIENCE = 5;
+
+/** How often per `silenceMs` the server is asked for a sign of life. */
+const KEEPALIVES = 4;
+
+/** @throws RemoteError, final when logging in or the host key is what failed */
+export async function connect(deps: ConnectDeps): Promise<Connection> {
+  for (;;) {
+    const unusable = deps.authenticator.unusable.size;
+    try {
+      return await connectOnce(deps);
+    } catch (error) {
+      // A key that was wanted could not sign, and ssh2 stops there: once more without it.
+      if (deps.authenticator.unusable.size === unusable) throw error;
+    }
+  }
+}
+
+async function connectOnce(deps: ConnectDeps): Promise<Connection> {
+  const { dial, host, port, where, hostKey, authenticator, silenceMs, signal } = deps;
+  let reason: unknown = null;
+  const socket = createConnection({ host, port, noDelay: true });
+  const fail = (error: unknown) => {
+    reason ??= error;
+    socket.destroy();
+  };
+  const giveUp = () => fail(signal.reason);
+  if (signal.aborted) giveUp();
+  signal.addEventListener('abort', giveUp, { once: true });
+  const attempt = authenticate(authenticator, fail);
+  const dialing = dial({
+    sock: socket,
+    username: authenticator.user,
+    authHandler: attempt.handler,
+    hostVerifier: (key: Buffer, verify: (trusted: boolean) => void) => {
+      hostKey.check(key).then(
+        () => verify(true),
+        (error: unknown) => {
+          reason ??= error;
+          verify(false);
+        },
+      );
+    },
+    algorithms: {
+      serverHostKey: {
+        append: [],
+        // ssh2 leaves what it has in its place, so that putting it first takes both.
+        remove: [...hostKey.algorithms] as ServerHostKeyAlgorithm[],
+        prepend: [...hostKey.algorithms] as ServerHostKeyAlgorithm[],
+      },
+    },
+    readyTimeout: 0, // the watch below does not count the time in which a person is asked
+    keepaliveInterval: Math.ceil(silenceMs / KEEPALIVES),
+    // Its answers are what the watch hears; on a slow line they may queue behind more data than ssh2 has patience for.
+    keepaliveCountMax: Number.POSITIVE_INFINITY,
+  });
+  const watch = watchSilence(socket, deps, fail);
+  try {
+    const { client, sftp } = await dialing;
+    authenticator.worked = attempt.used;
+    return establish(client, sftp, socket, deps, watch);
+  } catch (error) {
+    watch.stop();
+    socket.destroy();
+    if (reason !== null) throw reason;
+    const { level, message } = error as { level?: string; message: string };
+    const refused = level === 'client-authentication' || /authentication/i.test(message);
+    if (refused) throw refusedLogin(where, attempt, authenticator.worked !== null);
+    throw connectionFailure(`connect to ${where}`, error);
+  } finally {
+    signal.removeEventListener('abort', giveUp);
+  }
+}
+
+interface Watch {
+  /** Called at each look with the time, by the monotonic clock in milliseconds. */
+  onLook: (now: number) => void;
+  stop(): void;
+}
+
+function watchSilence(socket: Socket, deps: ConnectDeps, fail: (error: RemoteError) => void): Watch {
+  const { silenceMs, where } = deps;
+  let heardAt = performance.now();
+  socket.on('data', () => {
+    heardAt = performance.now();
+  });
+  const timer = setInterval(() => {
+    const now = performance.now();
+    if (deps.asking()) heardAt = now;
+    if (now - heardAt > silenceMs) fail(silence(where, now - heardAt));
+    watch.onLook(now);
+  }, silenceMs / KEEPALIVES);
+  timer.unref();
+  const watch: Watch = { onLook: () => {}, stop: () => clearInterval(timer) };
+  return watch;
+}
+
+function silence(where: string, ms: number): RemoteError {
+  return new RemoteError(`talk to ${where}: no answer for ${Math.round(ms / 1000)} s`, { retryable: true });
+}
+
+function establish(
+  client: Client,
+  first: SFTPWrapper,
+  socket: Socket,
+  deps: ConnectDeps,
+  watch: Watch,
+): Connection {
+  const { where, silenceMs } = deps;
+  const channels = new Set<SftpChannel>();
+  let opening = 0;
+  let ended: RemoteError | null = null;
+
+  const end = (error: RemoteError) => {
+    if (ended !== null) return;
+    ended = error;
+    watch.stop();
+    for (const channel of channels) channel.end(error);
+    channels.clear();
+    client.end();
+    socket.destroySoon();
+    // A line that is dead takes no farewell.
+    setTimeout(() => socket.destroy(), 1000).unref();
+  };
+  const adopt = (sftp: SFTPWrapper): SftpChannel => {
+    const channel = new SftpChannel(sftp, where);
+    const lost = (error?: Error) => {
+      if (channels.delete(channel)) channel.end(connectionFailure(`talk to ${where}`, error));
+    };
+    sftp.on('error', lost);
+    sftp.on('end', () => lost());
+    sftp.on('close', () => lost());
+    channels.add(channel);
+    return channel;
+  };
+  client.on('error', (error) => end(connectionFailure(`talk to ${where}`, error)));
+  client.on('close', () => end(connectionFailure(`talk to ${where}`, undefined)));
+  watch.onLook = (now) => {
+    for (const channel of channels) {
+      const ms = channel.silentFor(now);
+      if (ms > CHANNEL_PATIENCE * silenceMs) end(silence(where, ms));
+    }
+  };
+  adopt(first);
+  return {
+    channels,
+    get ended() {
+      return ended !== null;
+    },
+    get load() {
+      return channels.size + opening;
+    },
+    async openChannel() {
+      opening += 1;
+      const sftp = await openSession(client, silenceMs);
+      opening -= 1;
+      if (ended !== null) throw ended;
+      return sftp === null ? null : adopt(sftp);
+    },
+    end,
+  };
+}
+
+/** @returns `null` when the server refuses, or does not answer in time. */
+function openSession(client: Client, timeoutMs: number): Promise<SFTPWrapper | null> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(null), timeoutMs);
+    const done = (sftp: SFTPWrapper | null) => {
+      clearTimeout(timer);
+      resolve(sftp);
+    };
+    try {
+      client.sftp((error, sftp) => done(error ? null : sftp));
+    } catch {
+      done(null); // the connection ended this instant: who asked looks at that itself
+    }
+  });
+}

@@ -1,0 +1,92 @@
+import { posix } from 'node:path';
+import type { FileEntryWithStats, Stats } from 'ssh2';
+import { RemoteError } from '../../errors.ts';
+import type { SftpChannel } from './channel.ts';
+import { STATUS, statusOf } from './failures.ts';
+
+/** @returns `null` when nothing is there. */
+export async function statPath(channel: SftpChannel, path: string): Promise<Stats | null> {
+  try {
+    return await channel.request<Stats>((sftp, done) => sftp.stat(path, done));
+  } catch (error) {
+    if (statusOf(error) === STATUS.noSuchFile) return null;
+    throw error;
+  }
+}
+
+/**
+ * Does something in `folder`, and once more after making the folder when it failed in the way in which it fails without it.
+ * Servers are not of one mind: some say that there is no such file, some only that it failed.
+ */
+export async function inFolder<T>(
+  channel: SftpChannel,
+  folder: string,
+  action: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    const status = statusOf(error);
+    if (status !== STATUS.noSuchFile && status !== STATUS.failure) throw error;
+    if (status === STATUS.failure && (await statPath(channel, folder)) !== null) throw error;
+    await makeFolder(channel, folder);
+    return action();
+  }
+}
+
+/** Makes a folder (mode 0700) and those above it; that somebody else makes them at the same moment is fine. */
+async function makeFolder(channel: SftpChannel, folder: string): Promise<void> {
+  const make = () => channel.request((sftp, done) => sftp.mkdir(folder, { mode: 0o700 }, done as () => void));
+  const there = async (error: unknown): Promise<boolean> => {
+    const stats = statusOf(error) === null ? null : await statPath(channel, folder);
+    if (stats !== null && !stats.isDirectory()) {
+      throw new RemoteError(`make folder ${folder}: a file of this name is in the way`, {
+        retryable: false,
+      });
+    }
+    return stats !== null;
+  };
+  try {
+    return await make();
+  } catch (error) {
+    if (await there(error)) return;
+    const above = posix.dirname(folder);
+    if (above === folder || statusOf(error) === null) throw error;
+    await makeFolder(channel, above);
+  }
+  try {
+    await make();
+  } catch (error) {
+    if (!(await there(error))) throw error;
+  }
+}
+
+/** @returns what lies in a folder; nothing when there is none. */
+export async function readFolder(channel: SftpChannel, folder: string): Promise<FileEntryWithStats[]> {
+  let handle: Buffer;
+  try {
+    handle = await channel.request<Buffer>((sftp, done) => sftp.opendir(folder, done));
+  } catch (error) {
+    if (statusOf(error) === STATUS.noSuchFile) return [];
+    const stats = statusOf(error) === STATUS.failure ? await statPath(channel, folder) : undefined;
+    if (stats === null || stats?.isDirectory() === false) return [];
+    throw error;
+  }
+  const entries: FileEntryWithStats[] = [];
+  try {
+    for (;;) {
+      // A handle asks for the next part of the folder; ssh2's types know only of paths.
+      entries.push(
+        ...(await channel.request<FileEntryWithStats[]>((sftp, done) =>
+          sftp.readdir(handle as unknown as string, done),
+        )),
+      );
+    }
+  } catch (error) {
+    if (statusOf(error) !== STATUS.endOfFile) throw error;
+    return entries;
+  } finally {
+    // The answer does not matter: what could be read has been read.
+    channel.request((sftp, done) => sftp.close(handle, done as () => void)).catch(() => {});
+  }
+}

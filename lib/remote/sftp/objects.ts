@@ -1,0 +1,159 @@
+import { posix } from 'node:path';
+import type { Stats } from 'ssh2';
+import { RemoteError } from '../../errors.ts';
+import { type ByteRange, MAX_GET_BYTES, type PutOptions } from '../remote.ts';
+import type { SftpChannel } from './channel.ts';
+import { noSpace, requestFailure, STATUS, statusOf } from './failures.ts';
+import { inFolder, statPath } from './folders.ts';
+import { closeFile, download, upload } from './transfer.ts';
+
+/** How long an upload that was given up may take to clear its traces away before the channel is thrown out instead. */
+const CLEAR_MS = 2000;
+
+/** Servers without posix-rename: how often another put of the same name may come in between. */
+const REPLACE_ATTEMPTS = 5;
+
+/** Puts an object by way of `temporary`, a path nobody else uses. @param doing for messages: `put packs/ab/…` */
+export async function putFile(
+  channel: SftpChannel,
+  doing: string,
+  temporary: string,
+  path: string,
+  bytes: Uint8Array,
+  options: PutOptions,
+): Promise<void> {
+  const state = { closed: false };
+  let handle: Buffer | null = null;
+  try {
+    handle = await inFolder(channel, posix.dirname(temporary), () =>
+      channel.request<Buffer>((sftp, done) => sftp.open(temporary, 'wx', 0o600, done)),
+    );
+    await upload(channel, handle, bytes, options, state);
+    options.signal?.throwIfAborted();
+    // Second order: only now, whole and durable, does it get its name.
+    await inFolder(channel, posix.dirname(path), () => replace(channel, temporary, path));
+  } catch (error) {
+    const failure = await explain(channel, doing, posix.dirname(temporary), bytes.length, error);
+    if (handle !== null) await clear(channel, state.closed ? null : handle, temporary);
+    throw failure;
+  }
+}
+
+/** @returns `null` when absent or no file. */
+export async function getFile(
+  channel: SftpChannel,
+  doing: string,
+  path: string,
+  range: ByteRange | undefined,
+): Promise<Buffer | null> {
+  let handle: Buffer;
+  try {
+    handle = await channel.request<Buffer>((sftp, done) => sftp.open(path, 'r', done));
+  } catch (error) {
+    if (statusOf(error) === STATUS.noSuchFile || (await isNoFile(channel, path, error))) return null;
+    throw requestFailure(doing, error);
+  }
+  try {
+    const { offset, length } = range ?? { offset: 0, length: Number.POSITIVE_INFINITY };
+    // A range that is small enough says how much to ask for, and costs one round trip less than the whole.
+    if (length <= MAX_GET_BYTES) return await download(channel, handle, offset, length);
+    const stats = await fstat(channel, handle);
+    if (!stats.isFile()) return null;
+    const present = Math.min(length, Math.max(0, stats.size - offset));
+    if (present > MAX_GET_BYTES) throw tooLarge(doing, present);
+    const bytes = await download(channel, handle, offset, present);
+    if (bytes.length === present) return bytes;
+    throw new RemoteError(`${doing}: it became shorter meanwhile`, { retryable: true });
+  } catch (error) {
+    if (await isNoFile(channel, path, error)) return null;
+    throw requestFailure(doing, error);
+  } finally {
+    // Nobody waits for the answer: what could be read has been read.
+    closeFile(channel, handle).catch(() => {});
+  }
+}
+
+/** That it is not there is fine. */
+export async function removeFile(channel: SftpChannel, doing: string, path: string): Promise<void> {
+  try {
+    await channel.request((sftp, done) => sftp.unlink(path, done as () => void));
+  } catch (error) {
+    if (statusOf(error) === STATUS.noSuchFile || (await isNoFile(channel, path, error))) return;
+    throw requestFailure(doing, error);
+  }
+}
+
+function fstat(channel: SftpChannel, handle: Buffer): Promise<Stats> {
+  return channel.request<Stats>((sftp, done) => sftp.fstat(handle, done));
+}
+
+/** Did a request fail because there is no file, though the server would not say so? */
+async function isNoFile(channel: SftpChannel, path: string, error: unknown): Promise<boolean> {
+  if (statusOf(error) === null) return false;
+  try {
+    return (await statPath(channel, path))?.isFile() !== true;
+  } catch {
+    return false; // then the first error stands
+  }
+}
+
+/** Gives `temporary` its name, in one step where the server offers that. */
+async function replace(channel: SftpChannel, temporary: string, path: string): Promise<void> {
+  if (channel.offers('posix-rename@openssh.com')) {
+    await channel.request((sftp, done) => sftp.ext_openssh_rename(temporary, path, done as () => void));
+    return;
+  }
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await channel.request((sftp, done) => sftp.rename(temporary, path, done as () => void));
+      return;
+    } catch (error) {
+      const inTheWay = statusOf(error) !== null && (await statPath(channel, path)) !== null;
+      if (!inTheWay || attempt === REPLACE_ATTEMPTS) throw error;
+    }
+    await removeFile(channel, `replace ${path}`, path);
+  }
+}
+
+/** Finds out what a server without words for a full disk means by 'Failure'. */
+async function explain(
+  channel: SftpChannel,
+  doing: string,
+  folder: string,
+  bytes: number,
+  error: unknown,
+): Promise<unknown> {
+  if (statusOf(error) === STATUS.failure && channel.offers('statvfs@openssh.com')) {
+    const space = await channel
+      .request<{ f_bavail: number; f_frsize: number; f_favail: number; f_files: number }>((sftp, done) =>
+        sftp.ext_openssh_statvfs(folder, done),
+      )
+      .catch(() => null); // the folder itself may be what is missing
+    const full = space !== null && space.f_bavail * space.f_frsize < bytes;
+    const outOfFiles = space !== null && space.f_files > 0 && space.f_favail === 0;
+    if (full || outOfFiles) return noSpace(doing, error);
+  }
+  return requestFailure(doing, error);
+}
+
+/** Removes an upload that came to nothing; a channel that is still busy with it after a while is thrown out. */
+async function clear(channel: SftpChannel, handle: Buffer | null, temporary: string): Promise<void> {
+  const giveUp = setTimeout(() => {
+    channel.end(new RemoteError('clear away an upload: the server is too slow', { retryable: true }));
+  }, CLEAR_MS);
+  try {
+    if (handle !== null) await closeFile(channel, handle);
+    await channel.request((sftp, done) => sftp.unlink(temporary, done as () => void));
+  } catch {
+    // It stays in the folder for temporary objects, under this process's token, and does no harm there.
+  } finally {
+    clearTimeout(giveUp);
+  }
+}
+
+function tooLarge(doing: string, bytes: number): RemoteError {
+  return new RemoteError(`${doing}: ${bytes} bytes are more than any object may hold`, {
+    retryable: false,
+    hints: ['This is not what Skylock has put there. Is it the right folder?'],
+  });
+}

@@ -1,0 +1,161 @@
+import { RemoteError } from '../../errors.ts';
+import type { SftpChannel } from './channel.ts';
+import type { Connection } from './connection.ts';
+import { HostKeyError } from './host-key.ts';
+import { orAborted } from './waiting.ts';
+
+/** `transfer`: a channel to oneself, whose window fills the line. `small`: requests that may go beside others. */
+export type Use = 'transfer' | 'small';
+
+export interface ChannelPool {
+  /**
+   * Lends a channel for as long as `work` runs, when need be after another has given one back.
+   * @throws RemoteError when there is no connection and none can be made; the signal's reason when aborted while waiting
+   */
+  withChannel<T>(use: Use, work: (channel: SftpChannel) => Promise<T>, signal?: AbortSignal): Promise<T>;
+  /** Ends all connections and whatever waits for them; again is fine. */
+  close(): void;
+}
+
+/** How many have borrowed a channel; more than one transfer never. */
+interface Lent {
+  transfer: number;
+  small: number;
+}
+
+/** A connection takes a second channel before another connection is made: logging in costs more, and servers count connections. */
+const CHANNELS_A_CONNECTION = 2;
+
+/**
+ * Channels, opened when all are busy, over few connections. A server that refuses a channel or a connection is used
+ * with what it gives, until one of its connections ends; then it may be asked again.
+ * @param connect gives up when the signal is aborted; @param maxChannels of all connections together
+ */
+export function channelPool(
+  connect: (signal: AbortSignal) => Promise<Connection>,
+  maxConnections: number,
+  maxChannels: number,
+): ChannelPool {
+  const connections = new Set<Connection>();
+  /** Those that have refused another channel. */
+  const full = new WeakSet<Connection>();
+  const lent = new WeakMap<SftpChannel, Lent>();
+  const waiting = new Set<() => void>();
+  const closing = new AbortController();
+  let connectionLimit = maxConnections;
+  let connecting = 0;
+  let opening = 0;
+  /** The channel that everybody waits for while there is no other. */
+  let first: Promise<void> | null = null;
+  /** Why nothing works any more: closed, or refused in a way that no other attempt can change. */
+  let end: RemoteError | null = null;
+
+  const lentOf = (channel: SftpChannel): Lent => {
+    const count = lent.get(channel) ?? { transfer: 0, small: 0 };
+    lent.set(channel, count);
+    return count;
+  };
+
+  const liveChannels = (): SftpChannel[] => {
+    for (const connection of connections) {
+      if (!connection.ended) continue;
+      connections.delete(connection);
+      connectionLimit = maxConnections;
+    }
+    return [...connections].flatMap(({ channels }) => [...channels]);
+  };
+
+  /** Makes a connection with one channel. @throws RemoteError when it is refused and there is no other */
+  const addConnection = async (): Promise<void> => {
+    connecting += 1;
+    try {
+      const connection = await connect(closing.signal);
+      if (end === null) connections.add(connection);
+      else connection.end(end);
+    } catch (error) {
+      if (liveChannels().length === 0 && error instanceof RemoteError && !error.retryable) end ??= error;
+      if (liveChannels().length === 0 || error instanceof HostKeyError) throw error;
+      connectionLimit = connections.size;
+    } finally {
+      connecting -= 1;
+    }
+  };
+
+  const roomy = (): Connection[] =>
+    [...connections].filter((connection) => !full.has(connection)).toSorted((a, b) => a.load - b.load);
+  const mayConnect = () => connections.size + connecting < connectionLimit;
+
+  /** Opens a channel. Afterwards there is one more, or one limit is lower. */
+  const grow = async (): Promise<void> => {
+    const [emptiest] = roomy();
+    if (emptiest !== undefined && (emptiest.load < CHANNELS_A_CONNECTION || !mayConnect())) {
+      if ((await emptiest.openChannel()) !== null) return;
+      full.add(emptiest);
+      if (emptiest.load === 0) emptiest.end(new RemoteError('open a channel: refused', { retryable: true }));
+    } else {
+      await addConnection();
+    }
+  };
+
+  const wake = () => {
+    for (const resolve of waiting) resolve();
+    waiting.clear();
+  };
+
+  /** One step on the way to a channel. @returns it, counted as lent, or `null` when the step has to be followed by another */
+  const tryBorrow = async (use: Use, signal: AbortSignal | undefined): Promise<SftpChannel | null> => {
+    const channels = liveChannels();
+    if (channels.length === 0) {
+      first ??= grow().finally(() => {
+        first = null;
+      });
+      await orAborted(first, signal);
+      return null;
+    }
+    // A transfer goes where the least waits behind it; what is small goes together.
+    const bySmall = channels.toSorted((a, b) => lentOf(a).small - lentOf(b).small);
+    const free = bySmall.filter((channel) => lentOf(channel).transfer === 0);
+    const mayGrow = channels.length + opening < maxChannels && (roomy().length > 0 || mayConnect());
+    const channel = use === 'transfer' ? free[0] : (free.at(-1) ?? (mayGrow ? undefined : bySmall[0]));
+    if (channel !== undefined) {
+      lentOf(channel)[use] += 1;
+      return channel;
+    }
+    if (mayGrow) {
+      opening += 1;
+      const growing = grow().finally(() => {
+        opening -= 1;
+        wake();
+      });
+      await orAborted(growing, signal);
+    } else {
+      await orAborted(new Promise<void>((resolve) => waiting.add(resolve)), signal);
+    }
+    return null;
+  };
+
+  return {
+    async withChannel(use, work, signal) {
+      let channel: SftpChannel | null = null;
+      while (channel === null) {
+        signal?.throwIfAborted();
+        if (end !== null) throw end;
+        channel = await tryBorrow(use, signal);
+      }
+      try {
+        return await work(channel);
+      } finally {
+        lentOf(channel)[use] -= 1;
+        wake();
+      }
+    },
+    close() {
+      const error = new RemoteError('use the remote: it is closed', { retryable: false });
+      end = error;
+      closing.abort(error);
+      for (const connection of connections) connection.end(error);
+      connections.clear();
+      wake();
+    },
+  };
+}
