@@ -1,0 +1,256 @@
+import { constants } from 'node:fs';
+import { type FileHandle, lstat, mkdir, open, opendir, realpath, rename, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { RemoteError, systemErrorCode } from '../errors.ts';
+import { localFailure } from './local-failure.ts';
+import { requireName, requirePrefix } from './name.ts';
+import { type ByteRange, MAX_GET_BYTES, type Remote, type RemoteObject, TEMPORARY_FOLDER } from './remote.ts';
+import type { RemoteSettings } from './settings.ts';
+
+/** Between two writes an abort is seen and progress is told. */
+const WRITE_BYTES = 1024 * 1024;
+
+/**
+ * A folder of this machine, or of one that is mounted: the reference for what the contract of a remote means.
+ * Folders are made with mode 0700 and files with 0600. No symlink below `root` is followed.
+ */
+export async function openLocal(
+  root: string,
+  settings: Pick<RemoteSettings, 'temporaryToken'>,
+): Promise<Remote> {
+  const closing = new AbortController();
+  const closed = new RemoteError(`use ${root}: the remote is closed`, { retryable: false });
+  const pathOf = (name: string) => {
+    requireName(name);
+    return join(root, name);
+  };
+  /** Translates what the file system says, and fails the calls of a closed remote. */
+  const attempt = async <T>(what: string, action: () => Promise<T>): Promise<T> => {
+    closing.signal.throwIfAborted();
+    try {
+      return await action();
+    } catch (error) {
+      throw localFailure(what, error);
+    }
+  };
+  const makeFolder = folderMaker();
+  let temporaryCount = 0;
+
+  return {
+    url: root,
+
+    async put(name, bytes, { signal, onSent } = {}) {
+      const path = pathOf(name);
+      const stop = AbortSignal.any([closing.signal, ...(signal === undefined ? [] : [signal])]);
+      temporaryCount += 1;
+      const temporary = join(root, TEMPORARY_FOLDER, `${settings.temporaryToken}-${temporaryCount}`);
+      await attempt(`put ${name} into ${root}`, async () => {
+        stop.throwIfAborted();
+        await makeFolder(dirname(temporary));
+        try {
+          await writeWhole(temporary, bytes, stop, onSent);
+          await makeFolder(dirname(path));
+          await refuseSymlinks(root, path);
+          stop.throwIfAborted();
+          await rename(temporary, path);
+        } catch (error) {
+          await unlink(temporary).catch(() => {}); // the first error is the one to tell
+          throw error;
+        }
+        await syncFolder(dirname(path));
+      });
+    },
+
+    async get(name, range) {
+      const path = pathOf(name);
+      return attempt(`get ${name} from ${root}`, async () => {
+        const file = await openObject(root, path);
+        if (file === null) return null;
+        try {
+          return await readPart(file, name, range);
+        } finally {
+          await file.close();
+        }
+      });
+    },
+
+    async *list(prefix) {
+      requirePrefix(prefix);
+      closing.signal.throwIfAborted();
+      try {
+        yield* listFolder(root, prefix.replace(/\/$/, ''), prefix === '');
+      } catch (error) {
+        throw localFailure(`list ${join(root, prefix)}`, error);
+      }
+    },
+
+    async stat(name) {
+      const path = pathOf(name);
+      return attempt(`look up ${name} in ${root}`, async () => {
+        const found = await absentAsNull(lstat(path));
+        if (found === null || !found.isFile()) return null;
+        await refuseSymlinks(root, path);
+        return { name, sizeBytes: found.size };
+      });
+    },
+
+    async remove(name) {
+      const path = pathOf(name);
+      await attempt(`remove ${name} from ${root}`, async () => {
+        const found = await absentAsNull(lstat(path));
+        if (found === null || !found.isFile()) return;
+        await refuseSymlinks(root, path);
+        await absentAsNull(unlink(path));
+      });
+    },
+
+    async close() {
+      closing.abort(closed);
+    },
+  };
+}
+
+/** Writes a new file, durable when this resolves. */
+async function writeWhole(
+  path: string,
+  bytes: Uint8Array,
+  stop: AbortSignal,
+  onSent: ((sentBytes: number) => void) | undefined,
+): Promise<void> {
+  const file = await open(path, 'wx', 0o600);
+  try {
+    let sentBytes = 0;
+    do {
+      const { bytesWritten } = await file.write(
+        bytes,
+        sentBytes,
+        Math.min(WRITE_BYTES, bytes.length - sentBytes),
+      );
+      sentBytes += bytesWritten;
+      onSent?.(sentBytes);
+      stop.throwIfAborted();
+    } while (sentBytes < bytes.length);
+    await file.sync();
+    const { size } = await file.stat();
+    if (size !== bytes.length) {
+      throw new RemoteError(`write ${path}: ${size} of ${bytes.length} bytes arrived`, { retryable: true });
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * @returns a function that makes a folder and the missing ones above it, each durable in its parent before the promise
+ * resolves, for every caller. What was made once is not made again: when the disk is unmounted meanwhile, writing on
+ * has to fail, not to begin a new repository on the disk below.
+ */
+function folderMaker(): (path: string) => Promise<void> {
+  const made = new Map<string, Promise<void>>();
+  const makeFolder = (path: string): Promise<void> => {
+    const making = made.get(path) ?? make(path);
+    made.set(path, making);
+    making.catch(() => made.delete(path));
+    return making;
+  };
+  const make = async (path: string) => {
+    try {
+      await mkdir(path, 0o700).catch(async (error: unknown) => {
+        if (systemErrorCode(error) !== 'ENOENT') throw error;
+        await makeFolder(dirname(path));
+        await mkdir(path, 0o700);
+      });
+    } catch (error) {
+      if (systemErrorCode(error) !== 'EEXIST') throw error;
+    }
+    // Also for one that is there: who made it may have been killed before this line.
+    await syncFolder(dirname(path));
+  };
+  return makeFolder;
+}
+
+/** A name is durable when its folder is: fsync(2) of the file alone does not do it. */
+async function syncFolder(path: string): Promise<void> {
+  try {
+    const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    await folder.sync().finally(() => folder.close());
+  } catch (error) {
+    // Some file systems (FUSE, network mounts) cannot sync a folder, and a folder above the root may not be ours to read.
+    if (!['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'EACCES'].includes(systemErrorCode(error) ?? '')) throw error;
+  }
+}
+
+/** The root may be reached through symlinks, what lies below it may not: a link could lead anywhere. */
+async function refuseSymlinks(root: string, path: string): Promise<void> {
+  const [realRoot, realFolder] = await Promise.all([realpath(root), realpath(dirname(path))]);
+  if (realFolder === join(realRoot, dirname(path).slice(root.length))) return;
+  throw new RemoteError(`follow ${dirname(path)}: a symlink leads out of the repository`, {
+    retryable: false,
+    hints: ['Mount or move the folder instead of linking to it.'],
+  });
+}
+
+/** @returns `null` when nothing is there, or a folder is */
+async function openObject(root: string, path: string): Promise<FileHandle | null> {
+  // O_NONBLOCK: to open a FIFO someone has put there would wait for ever.
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const file = await absentAsNull(open(path, flags));
+  if (file === null) return null;
+  try {
+    await refuseSymlinks(root, path);
+    if ((await file.stat()).isFile()) return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  await file.close();
+  return null;
+}
+
+async function readPart(file: FileHandle, name: string, range: ByteRange | undefined): Promise<Buffer> {
+  const { size } = await file.stat();
+  const offset = Math.min(range?.offset ?? 0, size);
+  const length = Math.min(range?.length ?? size, size - offset);
+  if (length > MAX_GET_BYTES) {
+    throw new RemoteError(`get ${name}: it is larger than any object of a repository (${length} bytes)`, {
+      retryable: false,
+    });
+  }
+  const bytes = Buffer.allocUnsafeSlow(length);
+  let filled = 0;
+  while (filled < length) {
+    const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled);
+    if (bytesRead === 0) throw new RemoteError(`get ${name}: the file ended early`, { retryable: true });
+    filled += bytesRead;
+  }
+  return bytes;
+}
+
+async function* listFolder(
+  root: string,
+  folder: string,
+  skipsTemporary: boolean,
+): AsyncIterable<RemoteObject> {
+  const entries = await absentAsNull(opendir(join(root, folder)));
+  if (entries === null) return;
+  for await (const entry of entries) {
+    const name = folder === '' ? entry.name : `${folder}/${entry.name}`;
+    if (entry.isDirectory()) {
+      if (!(skipsTemporary && name === TEMPORARY_FOLDER)) yield* listFolder(root, name, false);
+    } else if (entry.isFile()) {
+      const found = await absentAsNull(lstat(join(root, name)));
+      if (found !== null) yield { name, sizeBytes: found.size };
+    }
+  }
+}
+
+/** ENOTDIR: a file stands where a folder would be, so below it there is nothing. */
+async function absentAsNull<T>(promise: Promise<T>): Promise<T | null> {
+  try {
+    return await promise;
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
+    throw error;
+  }
+}
