@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, opendir, realpath, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -34,7 +35,6 @@ export async function openLocal(
     }
   };
   const makeFolder = folderMaker();
-  let temporaryCount = 0;
 
   return {
     url: root,
@@ -42,8 +42,8 @@ export async function openLocal(
     async put(name, bytes, { signal, onSent } = {}) {
       const path = pathOf(name);
       const stop = AbortSignal.any([closing.signal, ...(signal === undefined ? [] : [signal])]);
-      temporaryCount += 1;
-      const temporary = join(root, TEMPORARY_FOLDER, `${settings.temporaryToken}-${temporaryCount}`);
+      const temporaryName = `${settings.temporaryToken}-${randomBytes(8).toString('hex')}`;
+      const temporary = join(root, TEMPORARY_FOLDER, temporaryName);
       await attempt(`put ${name} into ${root}`, async () => {
         stop.throwIfAborted();
         await makeFolder(dirname(temporary));

@@ -258,9 +258,7 @@ export function remoteContract(title: string, withRemote: WithRemote): void {
 }
 
 async function objects(remote: Remote, prefix: string): Promise<RemoteObject[]> {
-  const found: RemoteObject[] = [];
-  for await (const object of remote.list(prefix)) found.push(object);
-  return byName(found);
+  return byName(await Array.fromAsync(remote.list(prefix)));
 }
 
 async function names(remote: Remote, prefix: string): Promise<string[]> {
