@@ -1,6 +1,4 @@
-import { createChunker } from '../format/chunker.ts';
 import type { Journal } from '../journal/database.ts';
-import { durablePrefix, pendingFiles } from '../journal/entries.ts';
 import type { Owner } from '../journal/owner.ts';
 import { claimRun, completeRun, interruptRun, type Run } from '../journal/runs.ts';
 import { openStateFile, type StateFile } from '../journal/state-file.ts';
@@ -11,11 +9,10 @@ import type { Repository } from '../repository/repository.ts';
 import { createLedger } from './ledger.ts';
 import { type Plan, plan } from './plan.ts';
 import { publish } from './publish.ts';
-import { readFiles } from './read.ts';
 import { dropLostPacks, findLostPacks } from './reconcile.ts';
 import { scan } from './scan.ts';
 import { matchKeyOf } from './sources.ts';
-import { createUploader, type Uploader } from './uploader.ts';
+import { startUploader, type Uploader } from './uploader.ts';
 
 export interface BackupRequest {
   /** As `canonicalSources` gives them. */
@@ -114,35 +111,39 @@ async function backUpClaimed(
       : null,
   });
 
-  const lostPacks = findLostPacks(repository.remote, journal, run.repository);
-  lostPacks.catch(() => {}); // awaited after the upload, unless something else fails first
-  await syncIndexes(repository, journal, run.repository);
+  const uploader = startUploader({ ...deps, run, lanes, compressOverBytes });
+  try {
+    const lostPacks = findLostPacks(repository.remote, journal, run.repository);
+    lostPacks.catch(() => {}); // awaited after the upload, unless something else fails first
+    await syncIndexes(repository, journal, run.repository);
 
-  const found = scan(sourcePaths, excluded);
-  const planned = await plan(found, sourcePaths, { journal, run, progress, signal, now });
-  await state.rewrite();
+    const found = scan(sourcePaths, excluded);
+    const planned = await plan(found, sourcePaths, { journal, run, progress, signal, now });
+    await state.rewrite();
 
-  const uploader = createUploader({ ...deps, lanes, compressOverBytes });
-  const failed = await uploadFiles(run, planned, lostPacks, uploader, state, deps);
-  const failures = planned.failures + failed;
+    const failed = await uploadFiles(run, planned, lostPacks, uploader, state, deps);
+    const failures = planned.failures + failed;
 
-  progress({ type: 'publishing' });
-  const facts = { host, program, sourcePaths, matchKey, unreadable: failures };
-  const header = await publish(facts, { journal, repository, run, now, uploader });
+    progress({ type: 'publishing' });
+    const facts = { host, program, sourcePaths, matchKey, unreadable: failures };
+    const header = await publish(facts, { journal, repository, run, now, uploader });
 
-  // Order 5: the backup is on the remote; only now is the run complete, and only then does its state file go.
-  completeRun(journal, run);
-  await state.remove();
-  const { files, folders, bytes } = header;
-  return {
-    backupId: run.backupId,
-    resumed: run.resumed,
-    files,
-    folders,
-    bytes,
-    sentBytes: uploader.sentBytes(),
-    failures,
-  };
+    // Order 5: the backup is on the remote; only now is the run complete, and only then does its state file go.
+    completeRun(journal, run);
+    await state.remove();
+    const { files, folders, bytes } = header;
+    return {
+      backupId: run.backupId,
+      resumed: run.resumed,
+      files,
+      folders,
+      bytes,
+      sentBytes: uploader.sentBytes(),
+      failures,
+    };
+  } finally {
+    await uploader.stop();
+  }
 }
 
 /** @returns how many files could not be read */
@@ -152,7 +153,7 @@ async function uploadFiles(
   lostPacks: Promise<readonly number[]>,
   uploader: Uploader,
   state: StateFile,
-  { journal, repository, progress, now }: BackupDeps,
+  { journal, progress, now }: BackupDeps,
 ): Promise<number> {
   const failed = new Set<bigint>();
   const ledger = createLedger(journal, run, {
@@ -163,29 +164,19 @@ async function uploadFiles(
     },
   });
   let { uploadedFiles, durableBytes } = planned;
-  const reading = {
-    chunker: createChunker(repository.keys.gear, repository.config.chunker),
-    durablePrefix: (entry: bigint) => durablePrefix(journal, run.repository, entry),
-    now,
-  };
   // The second round, if there is one, sends again what the remote turned out to have lost.
   for (let lost: readonly number[] | null = null; ; ) {
-    await uploader.upload(
-      readFiles(pendingFiles(journal, run.sourceSet), reading),
-      (batch) => {
+    await uploader.uploadFiles({
+      expect: ledger.expect,
+      settle(batch) {
         const { completed, bytes } = ledger.settle(batch);
         state.noteUploaded(completed);
         uploadedFiles += completed.length;
         durableBytes += bytes;
-        progress({
-          type: 'uploaded',
-          uploadedFiles,
-          uploadedBytes: durableBytes,
-          sentBytes: uploader.sentBytes() + (batch.pack?.bytes.length ?? 0),
-        });
+        const sentBytes = uploader.sentBytes();
+        progress({ type: 'uploaded', uploadedFiles, uploadedBytes: durableBytes, sentBytes });
       },
-      ledger.expect,
-    );
+    });
     if (lost !== null) return failed.size;
     lost = await lostPacks;
     const again = dropLostPacks(journal, run, lost, now());

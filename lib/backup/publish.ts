@@ -73,9 +73,11 @@ async function uploadManifest(
       sizeBytes += bytes.length;
     }
   };
-  await uploader.upload(items(), (batch) => {
-    for (const { position, chunk } of batch.pieces) chunkIds[position] = chunk;
-    recordUploaded(journal, run, { pack: durablePack(batch), pieces: [], completed: [] }, now());
+  await uploader.uploadChunks(items(), {
+    settle(batch) {
+      for (const { position, chunk } of batch.pieces) chunkIds[position] = chunk;
+      recordUploaded(journal, run, { pack: durablePack(batch), pieces: [], completed: [] }, now());
+    },
   });
   return { sizeBytes, chunks: Buffer.concat(chunkIds) };
 }

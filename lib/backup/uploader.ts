@@ -1,36 +1,39 @@
 import { PACK_OVERHEAD_BYTES } from '../format/pack.ts';
 import type { Journal } from '../journal/database.ts';
 import { isKnownChunk } from '../journal/packs.ts';
+import type { Run } from '../journal/runs.ts';
 import type { Progress } from '../progress.ts';
 import type { Repository } from '../repository/repository.ts';
 import { createBufferPool } from './buffer-pool.ts';
 import { createKnownChunks } from './known.ts';
 import { type Batch, packChunks } from './pack.ts';
+import { startPacker } from './packer.ts';
 import type { ReadItem } from './read.ts';
 import { takeTurns } from './turns.ts';
 import { upload } from './upload.ts';
 
-/** What is read goes through here to the remote: files first, then the manifest. */
+export interface BatchHandlers {
+  /** Called with each batch before it is put, in the order of their numbers. */
+  readonly expect?: (batch: Batch) => void;
+  /** Called with each batch once its pack is durable; it records that. */
+  readonly settle: (batch: Batch) => void;
+}
+
+/** What is read goes through here to the remote: first the files, then the manifest. */
 export interface Uploader {
-  /**
-   * Packs what is read and puts the packs.
-   * @param expect called with each batch before it is put, in the order of their numbers
-   * @param settle called with each batch once its pack is durable; it records that
-   * @throws InterruptedError when the signal was given
-   */
-  upload(
-    items: Iterable<ReadItem>,
-    settle: (batch: Batch) => void,
-    expect?: (batch: Batch) => void,
-  ): Promise<void>;
+  /** Every file the journal has as pending. @throws InterruptedError when the signal was given */
+  uploadFiles(handlers: BatchHandlers): Promise<void>;
+  /** Chunks that this thread makes. @throws InterruptedError when the signal was given */
+  uploadChunks(items: Iterable<ReadItem>, handlers: BatchHandlers): Promise<void>;
   /** Bytes of packs that were put. */
   sentBytes(): number;
+  stop(): Promise<void>;
 }
 
 export interface UploaderDeps {
   readonly journal: Journal;
   readonly repository: Repository;
-  readonly journalRepository: number;
+  readonly run: Run;
   readonly lanes: number;
   readonly compressOverBytes: number;
   readonly progress: Progress;
@@ -42,44 +45,66 @@ const PACK_BYTES = 16 * 1024 * 1024;
 /** Beside the packs in flight one is being built, and one more lets that go on while a lane changes packs. */
 const SPARE_BUFFERS = 2;
 
-export function createUploader(deps: UploaderDeps): Uploader {
-  const { journal, repository, journalRepository, lanes, compressOverBytes, progress, signal } = deps;
+export function startUploader(deps: UploaderDeps): Uploader {
+  const { journal, repository, run, lanes, compressOverBytes, progress, signal } = deps;
   const { keys, config, remote } = repository;
-  const known = createKnownChunks((id) => isKnownChunk(journal, journalRepository, id));
-  const buffers = createBufferPool(
-    lanes + SPARE_BUFFERS,
-    PACK_BYTES + config.chunker.max + PACK_OVERHEAD_BYTES,
-  );
   let nextNumber = 1;
   let sentBytes = 0;
 
+  // Begun here and not when it is first needed: a thread takes a moment to start, and the scan lies between.
+  const packer = startPacker({
+    journalFile: journal.file,
+    repository: run.repository,
+    sourceSet: run.sourceSet,
+    master: keys.master,
+    chunkSizes: config.chunker,
+    packBytes: PACK_BYTES,
+    buffers: lanes + SPARE_BUFFERS,
+    compressOverBytes,
+  });
+
+  const send = (
+    batches: AsyncIterator<Batch>,
+    { expect, settle }: BatchHandlers,
+    afterwards: (batch: Batch) => void,
+  ) =>
+    upload(batches, {
+      remote,
+      lanes,
+      progress,
+      signal,
+      expect(batch) {
+        nextNumber = batch.number + 1;
+        expect?.(batch);
+      },
+      settle(batch) {
+        sentBytes += batch.pack?.bytes.length ?? 0;
+        settle(batch);
+        afterwards(batch);
+      },
+    });
+
   return {
     sentBytes: () => sentBytes,
-    upload(items, settle, expect = () => {}) {
+    stop: packer.stop,
+    uploadFiles: (handlers) => send(packer.batches(nextNumber), handlers, packer.settle),
+    uploadChunks(items, handlers) {
+      const known = createKnownChunks((id) => isKnownChunk(journal, run.repository, id));
+      const buffers = createBufferPool(
+        lanes + SPARE_BUFFERS,
+        PACK_BYTES + config.chunker.max + PACK_OVERHEAD_BYTES,
+      );
       const batches = packChunks(items, {
         keys,
         known,
         takeBuffer: buffers.take,
         targetBytes: () => PACK_BYTES,
-        compressOverBytes,
+        compressOverBytes: 0,
         firstNumber: nextNumber,
       });
-      return upload(takeTurns(batches, buffers.ready), {
-        remote,
-        lanes,
-        progress,
-        signal,
-        expect(batch) {
-          nextNumber = batch.number + 1;
-          expect(batch);
-        },
-        settle(batch) {
-          settle(batch);
-          known.settle(batch.number); // the journal knows its chunks from here on
-          if (batch.pack === null) return;
-          sentBytes += batch.pack.bytes.length;
-          buffers.giveBack(batch.pack.bytes);
-        },
+      return send(takeTurns(batches, buffers.ready), handlers, ({ number, pack }) => {
+        known.settle(number);
+        if (pack !== null) buffers.giveBack(pack.bytes);
       });
     },
   };
