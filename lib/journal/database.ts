@@ -1,5 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
 import { Migrator } from 'kysely/migration';
@@ -8,15 +9,19 @@ import { SkylockError, systemErrorCode } from '../errors.ts';
 import { diskError, isDamage } from './disk-error.ts';
 import type { Schema } from './schema.ts';
 
-/** The database on this machine that knows what is durable on the remote. Its functions take it as their first argument. */
-export interface Journal {
-  readonly file: string;
-  readonly db: Kysely<Schema>;
+/** An open database, and Kysely's view of its tables. */
+export interface Connection<Tables> {
+  readonly db: Kysely<Tables>;
   readonly sqlite: Database.Database;
-  /** Runs `change` as one transaction that holds the write lock from its start; nothing in it may wait. */
-  transaction<Result>(change: () => Result): Result;
   /** Runs what speaks to SQLite; its errors leave as ones a person can act on. */
   guard<Result>(work: () => Result): Result;
+}
+
+/** The database on this machine that knows what is durable on the remote. Its functions take it as their first argument. */
+export interface Journal extends Connection<Schema> {
+  readonly file: string;
+  /** Runs `change` as one transaction that holds the write lock from its start; nothing in it may wait. */
+  transaction<Result>(change: () => Result): Result;
   /** A journal that turned out to be damaged is moved aside, so that the next opening begins a new one. */
   close(): void;
 }
@@ -107,6 +112,42 @@ function lend(file: string, sqlite: Database.Database, db: Kysely<Schema>, now: 
         if (damaged) moveAsideIfDamaged(file, now);
       }),
   };
+}
+
+/** A database of one process, for what it has to know for a while and could not hold in memory. */
+export interface Scratch<Tables> extends Connection<Tables> {
+  close(): void;
+}
+
+/**
+ * Makes a database beside the journal (0600) whose file has no name any more when this returns: it goes with the
+ * process, however that ends, and nobody else can open it. Nothing in it is synced, or rolled back.
+ * @param tables what makes its tables
+ */
+export function openScratch<Tables>(journal: Pick<Journal, 'file'>, tables: string): Scratch<Tables> {
+  const file = join(dirname(journal.file), `scratch-${randomUUID()}.db`);
+  const guard = <Result>(work: () => Result): Result => {
+    try {
+      return work();
+    } catch (error) {
+      throw diskError(`use ${file}`, error);
+    }
+  };
+  return guard(() => {
+    closeSync(openSync(file, 'wx', 0o600)); // SQLite would make it readable by others
+    const sqlite = new Database(file);
+    sqlite.pragma('journal_mode = MEMORY');
+    sqlite.pragma('synchronous = OFF');
+    sqlite.pragma('locking_mode = EXCLUSIVE');
+    sqlite.pragma('cache_size = -16384');
+    sqlite.pragma('temp_store = MEMORY');
+    // One transaction from beginning to end: a page goes to the disk only when the cache is full.
+    sqlite.exec('BEGIN EXCLUSIVE');
+    rmSync(file);
+    sqlite.exec(tables);
+    const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: sqlite }) });
+    return { db, sqlite, guard, close: () => void sqlite.close() };
+  });
 }
 
 /** All missing migrations in one transaction: SQLite would keep half of one that failed, and Kysely's lock is a no-op here. */

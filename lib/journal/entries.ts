@@ -76,14 +76,19 @@ const selectPage = statement<{ sourceSet: number; after: Buffer; limit: number }
 const PAGE = 500;
 const BEFORE_EVERY_PATH = Buffer.alloc(0);
 
-/** The journal's entries of the source set in byte order of their paths, read page by page: rows may change meanwhile. */
-export function* journalEntries(journal: Journal, sourceSet: number): Generator<JournalEntry> {
+/** Pages of the journal's entries of the source set, in byte order of their paths. */
+function* entryPages(journal: Journal, sourceSet: number): Generator<readonly JournalEntry[]> {
   for (let after: Buffer = BEFORE_EVERY_PATH; ; ) {
     const page = selectPage(journal).all({ sourceSet, after, limit: PAGE });
-    yield* page;
+    if (page.length > 0) yield page;
     if (page.length < PAGE) return;
     after = page.at(-1)!.path;
   }
+}
+
+/** The journal's entries of the source set in byte order of their paths, read page by page: rows may change meanwhile. */
+export function* journalEntries(journal: Journal, sourceSet: number): Generator<JournalEntry> {
+  for (const page of entryPages(journal, sourceSet)) yield* page;
 }
 
 const insertEntry = statement<Entry & { sourceSet: number; state: 'pending' | 'uploaded' }>()((db, p) =>
@@ -257,8 +262,23 @@ const insertPiece = statement<{ entry: bigint; position: number; chunk: Buffer }
     .onConflict((conflict) => conflict.columns(['entry', 'position']).doUpdateSet({ chunk: p.chunk })),
 );
 
-const setUploaded = statement<{ id: bigint }>()((db, { id }) =>
-  db.updateTable('entry').set({ state: 'uploaded' }).where('id', '=', id),
+const setUploaded = statement<{ id: bigint; chunks: number }>()((db, { id, chunks }) =>
+  db
+    .updateTable('entry')
+    .set({ state: sql.lit('uploaded') })
+    .where('id', '=', id)
+    .where('state', '<>', sql.lit('uploaded'))
+    .where(
+      ({ selectFrom, fn }) =>
+        selectFrom('entry_chunk')
+          .select(fn.countAll().as('count'))
+          .where('entry', '=', id as never),
+      '=',
+      chunks,
+    ),
+);
+const selectState = statement<{ id: bigint }>()((db, { id }) =>
+  db.selectFrom('entry').select('state').where('id', '=', id),
 );
 /** No ctime is 0, so the next run does not take the file for unchanged. */
 const setTorn = statement<{ id: bigint; bytes: number }>()((db, { id, bytes }) =>
@@ -271,32 +291,46 @@ const setUnreadable = statement<{ id: bigint }>()((db, { id }) =>
   db.updateTable('entry').set({ state: 'unreadable' }).where('id', '=', id),
 );
 
+/** What is taken off may have been uploaded by the run before, and not be in this one's count yet. */
 const addUploaded = statement<{ id: number; files: number; bytes: number; now: number }>()((db, p) =>
   db
     .updateTable('run')
-    .set((eb) => ({
-      uploaded_files: eb('uploaded_files', '+', p.files),
-      uploaded_bytes: eb('uploaded_bytes', '+', p.bytes),
+    .set(({ ref }) => ({
+      uploaded_files: sql<number>`max(0, ${ref('uploaded_files')} + ${p.files})`,
+      uploaded_bytes: sql<number>`max(0, ${ref('uploaded_bytes')} + ${p.bytes})`,
       updated_at: p.now,
     }))
     .where('id', '=', p.id),
 );
 
-/** Order 3: to be called after the pack's put has resolved, never before. */
+/**
+ * Order 3: to be called after the pack's put has resolved, never before. What is recorded already counts once.
+ * @throws Error when a completed file lacks one of its pieces: to go on would be to lose data
+ */
 export function recordUploaded(journal: Journal, run: Run, batch: UploadedBatch, now: Date): void {
   journal.transaction(() => {
     if (batch.pack) insertDurablePack(journal, run.repository, batch.pack);
     const insert = insertPiece(journal);
     for (const piece of batch.pieces) insert.run(piece);
+    let files = 0;
     let bytes = 0;
     for (const file of batch.completed) {
-      deletePieces(journal).run({ entry: file.entry, from: file.chunks });
-      setUploaded(journal).run({ id: file.entry });
-      if (file.torn) setTorn(journal).run({ id: file.entry, bytes: file.bytes });
+      if (!completeFile(journal, file)) continue;
+      files += 1;
       bytes += file.bytes;
     }
-    addUploaded(journal).run({ id: run.id, files: batch.completed.length, bytes, now: now.getTime() });
+    addUploaded(journal).run({ id: run.id, files, bytes, now: now.getTime() });
   });
+}
+
+/** @returns false when the file was uploaded already */
+function completeFile(journal: Journal, { entry, chunks, bytes, torn }: ReadFile): boolean {
+  deletePieces(journal).run({ entry, from: chunks }); // what a longer version of the file once had
+  const { changes } = setUploaded(journal).run({ id: entry, chunks });
+  if (torn) setTorn(journal).run({ id: entry, bytes });
+  if (changes === 1) return true;
+  if (selectState(journal).get({ id: entry })?.state === 'uploaded') return false;
+  throw new Error(`record file ${entry}: not all of its ${chunks} chunks are recorded`);
 }
 
 /** The file cannot be read now; the backup goes on without it, and the next run tries it again. */
@@ -312,15 +346,37 @@ const selectChunks = statement<{ entry: bigint }>()((db, p) =>
     .orderBy('position'),
 );
 
+/** Files up to this size have few chunks: those of a whole page are looked up at once. */
+const SMALL_BYTES = 8n * 1024n * 1024n;
+
+const selectSmallChunks = statement<{ sourceSet: number; from: Buffer; to: Buffer }>({ bigint: true })(
+  (db, p) =>
+    db
+      .selectFrom('entry')
+      .innerJoin('entry_chunk', 'entry_chunk.entry', 'entry.id')
+      .select(['entry.id', 'entry_chunk.chunk'])
+      .where('entry.source_set', '=', p.sourceSet)
+      .where('entry.path', '>=', p.from)
+      .where('entry.path', '<=', p.to)
+      .where('entry.size', '<=', SMALL_BYTES)
+      .orderBy('entry.path')
+      .orderBy('entry_chunk.position'),
+);
+
 /** The entries that the backup holds, in byte order of their paths, each with the ids of its chunks. */
 export function* uploadedEntries(
   journal: Journal,
   sourceSet: number,
 ): Generator<JournalEntry & { readonly chunks: readonly Buffer[] }> {
-  for (const entry of journalEntries(journal, sourceSet)) {
-    if (entry.state !== 'uploaded') continue;
-    const chunks = entry.type === 'file' ? selectChunks(journal).all({ entry: entry.id }) : [];
-    yield { ...entry, chunks: chunks.map(({ chunk }) => chunk) };
+  for (const page of entryPages(journal, sourceSet)) {
+    const range = { sourceSet, from: page[0]!.path, to: page.at(-1)!.path };
+    const small = Map.groupBy(selectSmallChunks(journal).all(range), ({ id }) => id);
+    for (const entry of page) {
+      if (entry.state !== 'uploaded') continue;
+      const rows =
+        entry.size > SMALL_BYTES ? selectChunks(journal).all({ entry: entry.id }) : small.get(entry.id);
+      yield { ...entry, chunks: rows?.map(({ chunk }) => chunk) ?? [] };
+    }
   }
 }
 

@@ -20,12 +20,28 @@ export function isAlive(owner: Owner): boolean {
   return living !== null && living.startedAt === owner.startedAt && living.bootId === owner.bootId;
 }
 
+/** The columns of a run that name its owner; all `null` when it has none. */
+export interface OwnerColumns {
+  readonly owner_pid: number | null;
+  readonly owner_started: string | null;
+  readonly owner_boot: string | null;
+}
+
+/** @returns the process id of the living process that owns the run, or `null` */
+export function livingOwner(run: OwnerColumns): number | null {
+  if (run.owner_pid === null) return null;
+  const { owner_pid: pid, owner_started: startedAt, owner_boot: bootId } = run;
+  return isAlive({ pid, startedAt: startedAt ?? '', bootId: bootId ?? '' }) ? pid : null;
+}
+
 /** Field 22 of `/proc/<pid>/stat` (proc(5)); fields are counted after the name, which may hold blanks and brackets. */
 function processStart(pid: number): string | null {
   let stat: string;
   try {
     stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  } catch {
+  } catch (error) {
+    // Any other failure (no descriptor left) says nothing about that process: it must not lose what it owns.
+    if (systemErrorCode(error) !== 'ENOENT' && systemErrorCode(error) !== 'ESRCH') throw error;
     return existsWithoutProc(pid) ? '' : null;
   }
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

@@ -196,9 +196,7 @@ export function knownPacks(
   return selectPacks(journal).all({ repository });
 }
 
-const deleteChunksOfPack = statement<{ pack: number }>()((db, { pack }) =>
-  db.deleteFrom('chunk').where('pack', '=', pack),
-);
+/** With the pack go its chunks. */
 const deletePack = statement<{ pack: number }>()((db, { pack }) =>
   db.deleteFrom('pack').where('id', '=', pack),
 );
@@ -206,9 +204,6 @@ const deletePack = statement<{ pack: number }>()((db, { pack }) =>
 /** The remote has lost these packs: what they held is not durable any more. */
 export function forgetPacks(journal: Journal, packIds: readonly number[]): void {
   journal.transaction(() => {
-    for (const pack of packIds) {
-      deleteChunksOfPack(journal).run({ pack });
-      deletePack(journal).run({ pack });
-    }
+    for (const pack of packIds) deletePack(journal).run({ pack });
   });
 }

@@ -1,7 +1,7 @@
-import { sql } from 'kysely';
 import { LockedError } from '../errors.ts';
 import type { Journal } from './database.ts';
-import { isAlive, type Owner } from './owner.ts';
+import { livingOwner, type Owner } from './owner.ts';
+import { joinPaths } from './source-paths.ts';
 import { statement } from './statement.ts';
 
 export interface Run {
@@ -48,11 +48,18 @@ const findUnfinished = statement<{ sourceSet: number }>()((db, { sourceSet }) =>
     .orderBy('started_at', 'desc'),
 );
 
-const takeOver = statement<{ id: number; pid: number; started: string; boot: string }>()((db, p) =>
-  db
-    .updateTable('run')
-    .set({ state: 'running', owner_pid: p.pid, owner_started: p.started, owner_boot: p.boot })
-    .where('id', '=', p.id),
+const takeOver = statement<{ id: number; now: number; pid: number; started: string; boot: string }>()(
+  (db, p) =>
+    db
+      .updateTable('run')
+      .set({
+        state: 'running',
+        updated_at: p.now,
+        owner_pid: p.pid,
+        owner_started: p.started,
+        owner_boot: p.boot,
+      })
+      .where('id', '=', p.id),
 );
 
 const insertRun = statement<{
@@ -91,17 +98,17 @@ export function claimRun(journal: Journal, claim: RunClaim): Run {
   const { repository, matchKey, owner, now } = claim;
   const ownership = { pid: owner.pid, started: owner.startedAt, boot: owner.bootId };
   return journal.transaction(() => {
-    const paths = Buffer.from(claim.sourcePaths.map((path) => path.toString('latin1')).join('\0'), 'latin1');
+    const paths = joinPaths(claim.sourcePaths);
     const sourceSet = upsertSourceSet(journal).all({ repository, matchKey, paths })[0]!.id;
     const found = findUnfinished(journal).get({ sourceSet });
     if (found) {
-      const other = ownerOf(found);
-      if (other && isAlive(other)) {
-        throw new LockedError(`back up: process ${other.pid} is backing these sources up already`, {
-          hints: [`Wait for it to end, or stop it with 'kill ${other.pid}' and run the same command again.`],
+      const other = livingOwner(found);
+      if (other !== null) {
+        throw new LockedError(`back up: process ${other} is backing these sources up already`, {
+          hints: [`Wait for it to end, or stop it with 'kill ${other}' and run the same command again.`],
         });
       }
-      takeOver(journal).run({ id: found.id, ...ownership });
+      takeOver(journal).run({ id: found.id, now: now.getTime(), ...ownership });
       return {
         id: found.id,
         backupId: found.backup_id,
@@ -153,16 +160,6 @@ export function backupIdAt(instant: Date): string {
 
 export function isBackupId(text: string): boolean {
   return /^\d{8}_\d{6}$/.test(text);
-}
-
-function ownerOf(row: {
-  owner_pid: number | null;
-  owner_started: string | null;
-  owner_boot: string | null;
-}): Owner | null {
-  return row.owner_pid === null
-    ? null
-    : { pid: row.owner_pid, startedAt: row.owner_started ?? '', bootId: row.owner_boot ?? '' };
 }
 
 const setTotals = statement<{
@@ -236,99 +233,4 @@ export function interruptRun(journal: Journal, run: Run): void {
 /** The manifest is on the remote. */
 export function completeRun(journal: Journal, run: Run): void {
   release(journal).run({ id: run.id, state: 'complete' });
-}
-
-export interface UnfinishedRun {
-  readonly id: number;
-  readonly backupId: string;
-  readonly repositoryUuid: string;
-  readonly remote: string;
-  readonly host: string;
-  readonly startedAt: Date;
-  readonly updatedAt: Date;
-  readonly sourcePaths: readonly Buffer[];
-  readonly totalFiles: number | null;
-  readonly totalBytes: number | null;
-  readonly uploadedFiles: number;
-  readonly uploadedBytes: number;
-  /** The living process that works on it, or `null`. */
-  readonly runningPid: number | null;
-}
-
-const selectUnfinished = statement<object>()((db) =>
-  db
-    .selectFrom('run')
-    .innerJoin('source_set', 'source_set.id', 'run.source_set')
-    .innerJoin('repository', 'repository.id', 'source_set.repository')
-    .selectAll('run')
-    .select(['source_set.source_paths', 'repository.uuid', 'repository.url'])
-    .where('run.state', '<>', sql.lit('complete'))
-    .orderBy('run.started_at'),
-);
-
-/** @returns every run whose backup is not complete, the oldest first */
-export function unfinishedRuns(journal: Journal): UnfinishedRun[] {
-  return selectUnfinished(journal)
-    .all({})
-    .map((row) => {
-      const owner = ownerOf(row);
-      return {
-        id: row.id,
-        backupId: row.backup_id,
-        repositoryUuid: row.uuid,
-        remote: row.url,
-        host: row.host,
-        startedAt: new Date(row.started_at),
-        updatedAt: new Date(row.updated_at),
-        sourcePaths: splitPaths(row.source_paths),
-        totalFiles: row.total_files,
-        totalBytes: row.total_bytes,
-        uploadedFiles: row.uploaded_files,
-        uploadedBytes: row.uploaded_bytes,
-        runningPid: owner && isAlive(owner) ? owner.pid : null,
-      };
-    });
-}
-
-function splitPaths(joined: Buffer): Buffer[] {
-  return joined
-    .toString('latin1')
-    .split('\0')
-    .map((path) => Buffer.from(path, 'latin1'));
-}
-
-const deleteRun = statement<{ id: number }>()((db, { id }) =>
-  db.deleteFrom('run').where('id', '=', id).returning('source_set'),
-);
-
-const countComplete = statement<{ sourceSet: number }>()((db, { sourceSet }) =>
-  db
-    .selectFrom('run')
-    .select('id')
-    .where('source_set', '=', sourceSet)
-    .where('state', '=', 'complete')
-    .limit(1),
-);
-
-const deleteEntries = statement<{ sourceSet: number }>()((db, { sourceSet }) =>
-  db.deleteFrom('entry').where('source_set', '=', sourceSet),
-);
-
-/**
- * Forgets an unfinished run. Its packs stay known, so that the next backup sends nothing of them again; its entries go
- * unless a complete backup of the same sources is what the next one compares with.
- * @throws LockedError when a living process works on it
- */
-export function abandonRun(journal: Journal, run: UnfinishedRun): void {
-  journal.transaction(() => {
-    const current = unfinishedRuns(journal).find(({ id }) => id === run.id);
-    if (current === undefined) return;
-    if (current.runningPid !== null) {
-      throw new LockedError(`forget ${run.backupId}: process ${current.runningPid} is working on it`, {
-        hints: ['Let it end, or stop it first.'],
-      });
-    }
-    const sourceSet = deleteRun(journal).all({ id: run.id })[0]!.source_set;
-    if (!countComplete(journal).get({ sourceSet })) deleteEntries(journal).run({ sourceSet });
-  });
 }

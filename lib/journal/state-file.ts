@@ -1,34 +1,47 @@
 import { constants } from 'node:fs';
-import { copyFile, type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, type FileHandle, link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatInstant } from '../units.ts';
 import type { Journal } from './database.ts';
+import { diskError } from './disk-error.ts';
 import { uploadedPaths } from './entries.ts';
 import { type Run, totalsOf } from './runs.ts';
 
 /**
  * `resume_state/<backup_id>.json`: what the journal knows of one running backup, for people and `jq`. Nothing reads it
- * back. A save costs what became uploaded since the last one, and a copy by the kernel of what was there.
+ * back. Every error is a SkylockError, leaves what was there, and is mended by the next save that succeeds.
  */
 export interface StateFile {
-  /** These files became uploaded; the next save adds them. */
+  /** These files became uploaded, in the journal first; the next save adds them. */
   noteUploaded(paths: readonly Buffer[]): void;
-  /** Adds what was noted. */
+  /** Brings the file up to date, at the cost of what changed since the last save; writes it anew where somebody else touched it. */
   save(): Promise<void>;
   /** Writes anew what the journal says. */
   rewrite(): Promise<void>;
-  /** The backup is complete. */
+  /** The backup is complete: the file goes, and no later save brings it back. */
   remove(): Promise<void>;
 }
 
-/** The file as this process left it: any difference means that somebody else wrote to it. */
-interface Written {
+/** A version of the file as this process left it: any difference means that somebody else wrote to it. */
+interface Version {
   readonly inode: bigint;
   readonly size: bigint;
   readonly ctimeNs: bigint;
   /** Where the list of uploaded files ends. */
   readonly listEnd: number;
   readonly listed: number;
+  /** What follows the list. */
+  readonly closing: string;
+  /** The end of the list that the version before did not have. */
+  readonly added: string;
+}
+
+/** What may lie in the folder for a backup: the file, the next version being written, the one before. */
+const SUFFIXES = { current: '.json', next: '.json.tmp', former: '.json.old' } as const;
+
+/** @returns the id of the backup that a file of this name belongs to, or `null` for any other file */
+export function backupIdOfStateFile(name: string): string | null {
+  return /^(\d{8}_\d{6})\.json(?:\.tmp|\.old)?$/.exec(name)?.[1] ?? null;
 }
 
 export function openStateFile(
@@ -36,75 +49,121 @@ export function openStateFile(
   run: Run,
   { folder, sourcePaths }: { readonly folder: string; readonly sourcePaths: readonly Buffer[] },
 ): StateFile {
-  const file = join(folder, `${run.backupId}.json`);
-  const temporary = `${file}.tmp`;
-  let noted: Buffer[] = [];
-  let written: Written | null = null;
+  const file = join(folder, run.backupId + SUFFIXES.current);
+  const next = join(folder, run.backupId + SUFFIXES.next);
+  const former = join(folder, run.backupId + SUFFIXES.former);
+  /** Paths the file does not list yet, one character a byte. */
+  const noted = new Map<string, Buffer>();
+  /** What lies at `file` and at `former`; `null` until it was written, and while it is being written. */
+  let current: Version | null = null;
+  let spare: Version | null = null;
+  let removed = false;
   /** Saves follow one another: two at once would share the temporary file. */
   let last: Promise<void> = Promise.resolve();
 
   const inTurn = (work: () => Promise<void>): Promise<void> => {
-    last = last.then(work, work);
+    const turn = async () => {
+      try {
+        if (!removed) await work();
+      } catch (error) {
+        await rm(next, { force: true }).catch(() => {}); // the first error is the one to tell
+        throw diskError(`write state file ${file}`, error);
+      }
+    };
+    last = last.then(turn, turn);
     return last;
   };
 
   async function rewrite(): Promise<void> {
-    noted = [];
+    current = spare = null;
+    noted.clear();
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    const handle = await open(temporary, 'w', 0o600);
+    await rm(next, { force: true });
+    await rm(former, { force: true });
+    const handle = await open(next, 'wx', 0o600);
     try {
-      let position = await write(handle, 0, opening(run, sourcePaths));
+      let listEnd = await write(handle, 0, opening(run, sourcePaths));
       let listed = 0;
       if (totalsOf(journal, run).planned) {
         for (const page of uploadedPaths(journal, run.sourceSet)) {
-          position = await write(handle, position, listItems(page, listed));
+          // What was recorded and noted since this began is in the pages to come: not to be added once more.
+          for (const path of page) noted.delete(path.toString('latin1'));
+          listEnd = await write(handle, listEnd, listItems(page, listed));
           listed += page.length;
         }
       }
-      written = await finish(handle, position, listed);
+      await publish(handle, { listEnd, listed, added: '' });
     } finally {
       await handle.close();
     }
   }
 
-  async function append(): Promise<void> {
-    if (noted.length === 0) return;
-    if (written === null || !(await isUntouched(file, written))) return rewrite();
-    const paths = noted;
-    noted = [];
-    const { listEnd, listed } = written;
-    written = null; // until this save is through, so that one that fails is followed by a rewrite
-    await copyFile(file, temporary, constants.COPYFILE_FICLONE);
-    const handle = await open(temporary, 'r+');
+  async function save(): Promise<void> {
+    const before = current;
+    if (before === null || !(await isUntouched(file, before))) return rewrite();
+    if (noted.size === 0 && closing(journal, run, before.listed) === before.closing) return;
+    const paths = [...noted.values()];
+    noted.clear();
+    current = null; // a save that fails is followed by a rewrite
+    const handle = await beginNext(before);
     try {
-      const position = await write(handle, listEnd, listItems(paths, listed));
-      written = await finish(handle, position, listed + paths.length);
+      const added = listItems(paths, before.listed);
+      const listEnd = await write(handle, before.listEnd, added);
+      // Without hard links there is no spare, and the next save copies.
+      const isKept = await link(file, former).then(
+        () => true,
+        () => false,
+      );
+      await publish(handle, { listEnd, listed: before.listed + paths.length, added });
+      const kept = isKept ? await identify(former) : null;
+      if (kept?.inode === before.inode && kept.size === before.size) spare = { ...before, ...kept };
     } finally {
       await handle.close();
     }
   }
 
-  /** Ends the file after its list, makes it durable and puts it in place. */
-  async function finish(handle: FileHandle, listEnd: number, listed: number): Promise<Written> {
-    const end = await write(handle, listEnd, closing(journal, run, listed));
-    await handle.truncate(end);
+  /**
+   * Opens the next version, which has the list of the present one already. The version before the present one only lacks
+   * what was added last: taking turns, two files are appended to, where copying would cost the square of their length.
+   */
+  async function beginNext(present: Version): Promise<FileHandle> {
+    const base = spare;
+    spare = null;
+    if (base === null || !(await isUntouched(former, base))) {
+      await rm(former, { force: true });
+      await copyFile(file, next, constants.COPYFILE_FICLONE);
+      return open(next, 'r+');
+    }
+    await rename(former, next);
+    const handle = await open(next, 'r+');
+    await write(handle, base.listEnd, present.added);
+    return handle;
+  }
+
+  /** Ends the next version after its list, makes it durable and puts it in place. */
+  async function publish(
+    handle: FileHandle,
+    list: { readonly listEnd: number; readonly listed: number; readonly added: string },
+  ): Promise<void> {
+    const end = closing(journal, run, list.listed);
+    await handle.truncate(await write(handle, list.listEnd, end));
     await handle.sync();
-    await rename(temporary, file);
+    await rename(next, file);
     await syncFolder(folder);
-    const { ino, size, ctimeNs } = await handle.stat({ bigint: true });
-    return { inode: ino, size, ctimeNs, listEnd, listed };
+    const { ino, size, ctimeNs } = await handle.stat({ bigint: true }); // renaming sets the ctime
+    current = { ...list, closing: end, inode: ino, size, ctimeNs };
   }
 
   return {
-    noteUploaded: (paths) => {
-      for (const path of paths) noted.push(path);
+    noteUploaded(paths) {
+      for (const path of paths) noted.set(path.toString('latin1'), path);
     },
-    save: () => inTurn(append),
+    save: () => inTurn(save),
     rewrite: () => inTurn(rewrite),
     remove: () =>
       inTurn(async () => {
-        await rm(temporary, { force: true });
-        await rm(file, { force: true });
+        for (const path of [next, former, file]) await rm(path, { force: true });
+        removed = true;
       }),
   };
 }
@@ -139,10 +198,18 @@ async function write(handle: FileHandle, position: number, text: string): Promis
   return position + bytes.length;
 }
 
-async function isUntouched(file: string, written: Written): Promise<boolean> {
-  const now = await stat(file, { bigint: true }).catch(() => null);
+async function identify(file: string): Promise<Pick<Version, 'inode' | 'size' | 'ctimeNs'>> {
+  const { ino, size, ctimeNs } = await stat(file, { bigint: true });
+  return { inode: ino, size, ctimeNs };
+}
+
+async function isUntouched(file: string, version: Version): Promise<boolean> {
+  const now = await identify(file).catch(() => null);
   return (
-    now !== null && now.ino === written.inode && now.size === written.size && now.ctimeNs === written.ctimeNs
+    now !== null &&
+    now.inode === version.inode &&
+    now.size === version.size &&
+    now.ctimeNs === version.ctimeNs
   );
 }
 

@@ -1,0 +1,484 @@
+import type { Generated } from 'kysely';
+import { type Journal, openScratch, type Scratch } from './database.ts';
+import type { ChunkLocation } from './packs.ts';
+import { statement } from './statement.ts';
+
+/**
+ * What a restore has to do, entry by entry and pack by pack. It can be made again at any time from the manifest and the
+ * target folder, which is why it goes with its process.
+ */
+export type RestorePlan = Scratch<Tables>;
+
+interface Tables {
+  entry: {
+    id: Generated<number>;
+    path: Buffer;
+    type: string;
+    chosen: 0 | 1;
+    mode: number;
+    uid: number;
+    gid: number;
+    mtime_us: number;
+    size: number;
+    content: Buffer | null;
+    device: string | null;
+    link: Buffer | null;
+    state: EntryState;
+    missing: number;
+    part: 0 | 1;
+    leader: number | null;
+  };
+  pack: { id: number; name: Buffer; size: number };
+  frame: FrameTable;
+  piece: { pack: number; frame: number; entry: number; offset: number; blank: 0 | 1 };
+  seen_folder: { path: Buffer };
+  leftover: { folder: Buffer; key: string; name: string };
+}
+
+interface FrameTable {
+  pack: number;
+  position: number;
+  id: Buffer;
+  offset: number;
+  stored_size: number;
+  size: number;
+  compression: number;
+}
+
+const TABLES = `
+  CREATE TABLE entry (
+    id INTEGER PRIMARY KEY,
+    path BLOB NOT NULL,
+    type TEXT NOT NULL,
+    chosen INTEGER NOT NULL,
+    mode INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    gid INTEGER NOT NULL,
+    mtime_us INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    device TEXT,
+    link BLOB,
+    state TEXT NOT NULL,
+    missing INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    leader INTEGER,
+    content BLOB
+  ) STRICT;
+  CREATE INDEX entry_leading ON entry (link) WHERE link IS NOT NULL AND leader IS NULL;
+  CREATE INDEX entry_linked ON entry (id) WHERE leader IS NOT NULL;
+  CREATE TABLE pack (id INTEGER PRIMARY KEY, name BLOB NOT NULL, size INTEGER NOT NULL) STRICT;
+  CREATE TABLE frame (
+    pack INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    "offset" INTEGER NOT NULL,
+    stored_size INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    compression INTEGER NOT NULL,
+    PRIMARY KEY (pack, position)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE piece (
+    pack INTEGER NOT NULL,
+    frame INTEGER NOT NULL,
+    entry INTEGER NOT NULL,
+    "offset" INTEGER NOT NULL,
+    blank INTEGER NOT NULL,
+    PRIMARY KEY (pack, frame, entry, "offset")
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE seen_folder (path BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+  CREATE TABLE leftover (folder BLOB, key TEXT, name TEXT, PRIMARY KEY (folder, key, name)) STRICT, WITHOUT ROWID;
+`;
+
+/**
+ * `chosen`: not looked at yet · `waiting`: for chunks, for the file it is a link to, or (a folder) for the end, when its
+ * attributes are set · `right`: nothing is left to do · `failed`: told to the person
+ */
+export type EntryState = 'chosen' | 'waiting' | 'right' | 'failed';
+
+export interface PlannedEntry {
+  readonly path: Buffer;
+  /** The manifest's words. */
+  readonly type: string;
+  /** Asked for, and not only a folder above what was. */
+  readonly chosen: boolean;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Microseconds since 1970. */
+  readonly mtimeUs: number;
+  readonly size: number;
+  /** What a device file stands for, as the system numbers it. */
+  readonly device: string | null;
+  /** Equal for names of one file, and nothing else. */
+  readonly link: Buffer | null;
+}
+
+export type RestoreEntry = PlannedEntry & {
+  readonly id: number;
+  readonly state: EntryState;
+  /** The entry whose file this is another name of. */
+  readonly leader: number | null;
+};
+
+/** A run of a pack that the restore needs. */
+export interface PlannedFrame {
+  readonly position: number;
+  readonly id: Buffer;
+  readonly offset: number;
+  readonly storedSize: number;
+  readonly size: number;
+  readonly compression: number;
+}
+
+/** Where a chunk goes. */
+export interface PlannedPiece {
+  readonly entry: RestoreEntry;
+  readonly offset: number;
+  /** What is there reads as zeros. */
+  readonly blank: boolean;
+  /** Chunks the file still waits for, this one included. */
+  readonly missing: number;
+  /** Is there a part file already? */
+  readonly part: boolean;
+}
+
+const PAGE = 500;
+
+export function openRestorePlan(journal: Pick<Journal, 'file'>): RestorePlan {
+  return openScratch<Tables>(journal, TABLES);
+}
+
+const insertEntry = statement<PlannedEntryRow, Tables>()((db, p) =>
+  db.insertInto('entry').values({
+    path: p.path,
+    type: p.type,
+    chosen: p.chosen,
+    mode: p.mode,
+    uid: p.uid,
+    gid: p.gid,
+    mtime_us: p.mtimeUs,
+    size: p.size,
+    content: p.content,
+    device: p.device,
+    link: p.link,
+    state: 'chosen',
+    missing: 0,
+    part: 0,
+    leader: null,
+  }),
+);
+type PlannedEntryRow = Omit<PlannedEntry, 'chosen'> & { chosen: 0 | 1; content: Buffer | null };
+
+/** @param content a file's chunk ids, one after the other, or where a symlink points to */
+export function addEntry(plan: RestorePlan, entry: PlannedEntry, content: Buffer | null): void {
+  insertEntry(plan).run({ ...entry, chosen: entry.chosen ? 1 : 0, content });
+}
+
+const columns = [
+  'entry.id',
+  'entry.path',
+  'entry.type',
+  'entry.chosen',
+  'entry.mode',
+  'entry.uid',
+  'entry.gid',
+  'entry.mtime_us as mtimeUs',
+  'entry.size',
+  'entry.device',
+  'entry.link',
+  'entry.state',
+  'entry.leader',
+] as const;
+
+const selectEntries = statement<{ after: number; limit: number }, Tables>()((db, p) =>
+  db.selectFrom('entry').select(columns).where('id', '>', p.after).orderBy('id').limit(p.limit),
+);
+
+/** All entries in byte order of their paths. */
+export function* plannedEntries(plan: RestorePlan): Generator<RestoreEntry> {
+  yield* pages(0, (after) => selectEntries(plan).all({ after, limit: PAGE }).map(entryOf));
+}
+
+const selectContent = statement<{ id: number }, Tables>()((db, { id }) =>
+  db.selectFrom('entry').select('content').where('id', '=', id),
+);
+
+/** @returns what {@link addEntry} was given */
+export function contentOf(plan: RestorePlan, id: number): Buffer {
+  return selectContent(plan).get({ id })?.content ?? Buffer.alloc(0);
+}
+
+const updateState = statement<{ id: number; state: EntryState }, Tables>()((db, { id, state }) =>
+  db.updateTable('entry').set({ state }).where('id', '=', id).where('state', '<>', state),
+);
+
+/** @returns whether it was in another state before */
+export function setState(plan: RestorePlan, id: number, state: EntryState): boolean {
+  return updateState(plan).run({ id, state }).changes > 0;
+}
+
+const selectLeader = statement<{ link: Buffer }, Tables>()((db, { link }) =>
+  db
+    .selectFrom('entry')
+    .select(columns)
+    .where('link', 'is not', null)
+    .where('leader', 'is', null)
+    .where('link', '=', link)
+    .where('state', 'in', ['waiting', 'right'])
+    .limit(1),
+);
+
+/** @returns the entry that is, or will be, the file `link` stands for; `null` while there is none */
+export function leaderOf(plan: RestorePlan, link: Buffer): RestoreEntry | null {
+  const row = selectLeader(plan).get({ link });
+  return row === undefined ? null : entryOf(row);
+}
+
+const updateLeader = statement<{ id: number; leader: number }, Tables>()((db, { id, leader }) =>
+  db.updateTable('entry').set({ leader, state: 'waiting' }).where('id', '=', id),
+);
+
+/** The entry is another name of `leader`'s file: it waits for that. */
+export function followLeader(plan: RestorePlan, id: number, leader: number): void {
+  updateLeader(plan).run({ id, leader });
+}
+
+const selectLinks = statement<{ after: number; limit: number }, Tables>()((db, p) =>
+  db
+    .selectFrom('entry')
+    .select(columns)
+    .where('leader', 'is not', null)
+    .where('id', '>', p.after)
+    .orderBy('id')
+    .limit(p.limit),
+);
+
+/** The entries that are to be links to another one's file. */
+export function* waitingLinks(plan: RestorePlan): Generator<RestoreEntry> {
+  yield* pages(0, (after) => selectLinks(plan).all({ after, limit: PAGE }).map(entryOf));
+}
+
+const selectEntry = statement<{ id: number }, Tables>()((db, { id }) =>
+  db.selectFrom('entry').select(columns).where('id', '=', id),
+);
+
+export function plannedEntry(plan: RestorePlan, id: number): RestoreEntry {
+  return entryOf(selectEntry(plan).get({ id })!);
+}
+
+const selectFolders = statement<{ before: number; limit: number }, Tables>()((db, p) =>
+  db
+    .selectFrom('entry')
+    .select(columns)
+    .where('type', '=', 'folder')
+    .where('state', '=', 'waiting')
+    .where('id', '<', p.before)
+    .orderBy('id', 'desc')
+    .limit(p.limit),
+);
+
+/** The folders whose attributes wait to be set: each after all that lies in it. */
+export function* waitingFolders(plan: RestorePlan): Generator<RestoreEntry> {
+  yield* pages(Number.MAX_SAFE_INTEGER, (before) =>
+    selectFolders(plan).all({ before, limit: PAGE }).map(entryOf),
+  );
+}
+
+const insertPack = statement<{ id: number; name: Buffer; size: number }, Tables>()((db, p) =>
+  db.insertInto('pack').orIgnore().values({ id: p.id, name: p.name, size: p.size }),
+);
+const insertFrame = statement<Omit<FrameTable, 'stored_size'> & { storedSize: number }, Tables>()((db, p) =>
+  db.insertInto('frame').orIgnore().values({
+    pack: p.pack,
+    position: p.position,
+    id: p.id,
+    offset: p.offset,
+    stored_size: p.storedSize,
+    size: p.size,
+    compression: p.compression,
+  }),
+);
+const insertPiece = statement<Tables['piece'], Tables>()((db, p) =>
+  db
+    .insertInto('piece')
+    .orIgnore()
+    .values({ pack: p.pack, frame: p.frame, entry: p.entry, offset: p.offset, blank: p.blank }),
+);
+
+/** The chunk `id`, which lies at `location`, is to be fetched for `entry`. */
+export function addPiece(
+  plan: RestorePlan,
+  id: Buffer,
+  location: ChunkLocation,
+  { entry, offset, blank }: { readonly entry: number; readonly offset: number; readonly blank: boolean },
+): void {
+  const { packId: pack, position } = location;
+  insertPack(plan).run({ id: pack, name: location.pack, size: location.packSize });
+  insertFrame(plan).run({
+    pack,
+    position,
+    id,
+    offset: location.offset,
+    storedSize: location.storedSize,
+    size: location.size,
+    compression: location.compression,
+  });
+  insertPiece(plan).run({ pack, frame: position, entry, offset, blank: blank ? 1 : 0 });
+}
+
+const updateMissing = statement<{ id: number; missing: number; part: 0 | 1 }, Tables>()((db, p) =>
+  db.updateTable('entry').set({ state: 'waiting', missing: p.missing, part: p.part }).where('id', '=', p.id),
+);
+
+/** The file waits for `missing` pieces. @param part what it has already lies in a part file */
+export function waitForPieces(plan: RestorePlan, id: number, missing: number, part: boolean): void {
+  updateMissing(plan).run({ id, missing, part: part ? 1 : 0 });
+}
+
+const updatePart = statement<{ id: number }, Tables>()((db, { id }) =>
+  db.updateTable('entry').set({ part: 1 }).where('id', '=', id),
+);
+
+/** There is a part file from now on. */
+export function notePart(plan: RestorePlan, id: number): void {
+  updatePart(plan).run({ id });
+}
+
+const decrement = statement<{ id: number }, Tables>()((db, { id }) =>
+  db
+    .updateTable('entry')
+    .set((eb) => ({ missing: eb('missing', '-', 1) }))
+    .where('id', '=', id)
+    .returning('missing'),
+);
+
+/** A piece is in its place. @returns how many the file still waits for */
+export function countPiece(plan: RestorePlan, id: number): number {
+  return decrement(plan).get({ id })!.missing;
+}
+
+const selectPacks = statement<{ after: number; limit: number }, Tables>()((db, p) =>
+  db.selectFrom('pack').selectAll().where('id', '>', p.after).orderBy('id').limit(p.limit),
+);
+
+/** The packs that hold what is missing. */
+export function* neededPacks(plan: RestorePlan): Generator<Tables['pack']> {
+  yield* pages(0, (after) => selectPacks(plan).all({ after, limit: PAGE }));
+}
+
+const selectFrames = statement<{ pack: number; after: number; limit: number }, Tables>()((db, p) =>
+  db
+    .selectFrom('frame')
+    .select(['position', 'id', 'offset', 'stored_size as storedSize', 'size', 'compression'])
+    .where('pack', '=', p.pack)
+    .where('position', '>', p.after)
+    .orderBy('position')
+    .limit(p.limit),
+);
+
+/** The frames of a pack that are needed, in their order, at most `limit` at a time. */
+export function* neededFrames(plan: RestorePlan, pack: number, limit: number): Generator<PlannedFrame[]> {
+  for (let after = -1; ; ) {
+    const page = selectFrames(plan).all({ pack, after, limit });
+    if (page.length > 0) yield page;
+    if (page.length < limit) return;
+    after = page.at(-1)!.position;
+  }
+}
+
+const selectPieces = statement<
+  { pack: number; frame: number; entry: number; offset: number; limit: number },
+  Tables
+>()((db, p) =>
+  db
+    .selectFrom('piece')
+    .innerJoin('entry', 'entry.id', 'piece.entry')
+    .select([...columns, 'piece.offset', 'piece.blank', 'entry.missing', 'entry.part'])
+    .where('piece.pack', '=', p.pack)
+    .where('piece.frame', '=', p.frame)
+    .where(({ eb, refTuple, tuple }) =>
+      eb(refTuple('piece.entry', 'piece.offset'), '>', tuple(p.entry as never, p.offset as never)),
+    )
+    .orderBy('piece.entry')
+    .orderBy('piece.offset')
+    .limit(p.limit),
+);
+
+/** Where the chunk of a frame goes: to no file that has failed. */
+export function* piecesOf(plan: RestorePlan, pack: number, frame: number): Generator<PlannedPiece> {
+  for (let entry = 0, offset = -1; ; ) {
+    const page = selectPieces(plan).all({ pack, frame, entry, offset, limit: PAGE });
+    for (const row of page) {
+      if (row.state !== 'waiting') continue;
+      yield {
+        entry: entryOf(row),
+        offset: row.offset,
+        blank: row.blank === 1,
+        missing: row.missing,
+        part: row.part === 1,
+      };
+    }
+    if (page.length < PAGE) return;
+    ({ id: entry, offset } = page.at(-1)!);
+  }
+}
+
+const insertFolder = statement<{ path: Buffer }, Tables>()((db, { path }) =>
+  db.insertInto('seen_folder').orIgnore().values({ path }),
+);
+
+/** @returns whether the folder is seen for the first time */
+export function noteFolder(plan: RestorePlan, path: Buffer): boolean {
+  return insertFolder(plan).run({ path }).changes > 0;
+}
+
+const insertLeftover = statement<Tables['leftover'], Tables>()((db, p) =>
+  db.insertInto('leftover').orIgnore().values({ folder: p.folder, key: p.key, name: p.name }),
+);
+
+/** A part file of an earlier restore lies in `folder`. @param key tells which file it is a part of */
+export function noteLeftover(plan: RestorePlan, folder: Buffer, key: string, name: string): void {
+  insertLeftover(plan).run({ folder, key, name });
+}
+
+const deleteLeftover = statement<{ folder: Buffer; key: string }, Tables>()((db, { folder, key }) =>
+  db.deleteFrom('leftover').where('folder', '=', folder).where('key', '=', key).returning('name'),
+);
+
+/** @returns the names of the part files of one file; they are nobody's leftovers any more */
+export function claimLeftovers(plan: RestorePlan, folder: Buffer, key: string): string[] {
+  return deleteLeftover(plan)
+    .all({ folder, key })
+    .map(({ name }) => name);
+}
+
+const selectLeftovers = statement<{ limit: number }, Tables>()((db, { limit }) =>
+  db.selectFrom('leftover').selectAll().limit(limit),
+);
+
+/** The part files that nobody claimed; each must be claimed before the next page is asked for. */
+export function* unclaimedLeftovers(plan: RestorePlan): Generator<Tables['leftover']> {
+  for (;;) {
+    const page = selectLeftovers(plan).all({ limit: PAGE });
+    if (page.length === 0) return;
+    yield* page;
+  }
+}
+
+function entryOf<Row extends { readonly chosen: number }>(
+  row: Row,
+): Omit<Row, 'chosen'> & { chosen: boolean } {
+  return { ...row, chosen: row.chosen === 1 };
+}
+
+function* pages<Row extends { readonly id: number }>(
+  start: number,
+  read: (after: number) => Row[],
+): Generator<Row> {
+  for (let after = start; ; ) {
+    const page = read(after);
+    yield* page;
+    if (page.length < PAGE) return;
+    after = page.at(-1)!.id;
+  }
+}
