@@ -1,6 +1,5 @@
 import type { Generated } from 'kysely';
 import { type Journal, openScratch, type Scratch } from './database.ts';
-import type { ChunkLocation } from './packs.ts';
 import { statement } from './statement.ts';
 
 /**
@@ -9,7 +8,7 @@ import { statement } from './statement.ts';
  */
 export type RestorePlan = Scratch<Tables>;
 
-interface Tables {
+export interface Tables {
   entry: {
     id: Generated<number>;
     path: Buffer;
@@ -35,7 +34,7 @@ interface Tables {
   leftover: { folder: Buffer; key: string; name: string };
 }
 
-interface FrameTable {
+export interface FrameTable {
   pack: number;
   position: number;
   id: Buffer;
@@ -120,29 +119,7 @@ export type RestoreEntry = PlannedEntry & {
   readonly leader: number | null;
 };
 
-/** A run of a pack that the restore needs. */
-export interface PlannedFrame {
-  readonly position: number;
-  readonly id: Buffer;
-  readonly offset: number;
-  readonly storedSize: number;
-  readonly size: number;
-  readonly compression: number;
-}
-
-/** Where a chunk goes. */
-export interface PlannedPiece {
-  readonly entry: RestoreEntry;
-  readonly offset: number;
-  /** What is there reads as zeros. */
-  readonly blank: boolean;
-  /** Chunks the file still waits for, this one included. */
-  readonly missing: number;
-  /** Is there a part file already? */
-  readonly part: boolean;
-}
-
-const PAGE = 500;
+export const PAGE = 500;
 
 export function openRestorePlan(journal: Pick<Journal, 'file'>): RestorePlan {
   return openScratch<Tables>(journal, TABLES);
@@ -174,7 +151,7 @@ export function addEntry(plan: RestorePlan, entry: PlannedEntry, content: Buffer
   insertEntry(plan).run({ ...entry, chosen: entry.chosen ? 1 : 0, content });
 }
 
-const columns = [
+export const columns = [
   'entry.id',
   'entry.path',
   'entry.type',
@@ -284,194 +261,13 @@ export function* waitingFolders(plan: RestorePlan): Generator<RestoreEntry> {
   );
 }
 
-const insertPack = statement<{ id: number; name: Buffer; size: number }, Tables>()((db, p) =>
-  db.insertInto('pack').orIgnore().values({ id: p.id, name: p.name, size: p.size }),
-);
-const insertFrame = statement<Omit<FrameTable, 'stored_size'> & { storedSize: number }, Tables>()((db, p) =>
-  db.insertInto('frame').orIgnore().values({
-    pack: p.pack,
-    position: p.position,
-    id: p.id,
-    offset: p.offset,
-    stored_size: p.storedSize,
-    size: p.size,
-    compression: p.compression,
-  }),
-);
-const insertPiece = statement<Tables['piece'], Tables>()((db, p) =>
-  db
-    .insertInto('piece')
-    .orIgnore()
-    .values({ pack: p.pack, frame: p.frame, entry: p.entry, offset: p.offset, blank: p.blank }),
-);
-
-/** The chunk `id`, which lies at `location`, is to be fetched for `entry`. */
-export function addPiece(
-  plan: RestorePlan,
-  id: Buffer,
-  location: ChunkLocation,
-  { entry, offset, blank }: { readonly entry: number; readonly offset: number; readonly blank: boolean },
-): void {
-  const { packId: pack, position } = location;
-  insertPack(plan).run({ id: pack, name: location.pack, size: location.packSize });
-  insertFrame(plan).run({
-    pack,
-    position,
-    id,
-    offset: location.offset,
-    storedSize: location.storedSize,
-    size: location.size,
-    compression: location.compression,
-  });
-  insertPiece(plan).run({ pack, frame: position, entry, offset, blank: blank ? 1 : 0 });
-}
-
-const updateMissing = statement<{ id: number; missing: number; part: 0 | 1 }, Tables>()((db, p) =>
-  db.updateTable('entry').set({ state: 'waiting', missing: p.missing, part: p.part }).where('id', '=', p.id),
-);
-
-/** The file waits for `missing` pieces. @param part what it has already lies in a part file */
-export function waitForPieces(plan: RestorePlan, id: number, missing: number, part: boolean): void {
-  updateMissing(plan).run({ id, missing, part: part ? 1 : 0 });
-}
-
-const updatePart = statement<{ id: number }, Tables>()((db, { id }) =>
-  db.updateTable('entry').set({ part: 1 }).where('id', '=', id),
-);
-
-/** There is a part file from now on. */
-export function notePart(plan: RestorePlan, id: number): void {
-  updatePart(plan).run({ id });
-}
-
-const decrement = statement<{ id: number }, Tables>()((db, { id }) =>
-  db
-    .updateTable('entry')
-    .set((eb) => ({ missing: eb('missing', '-', 1) }))
-    .where('id', '=', id)
-    .returning('missing'),
-);
-
-/** A piece is in its place. @returns how many the file still waits for */
-export function countPiece(plan: RestorePlan, id: number): number {
-  return decrement(plan).get({ id })!.missing;
-}
-
-const selectPacks = statement<{ after: number; limit: number }, Tables>()((db, p) =>
-  db.selectFrom('pack').selectAll().where('id', '>', p.after).orderBy('id').limit(p.limit),
-);
-
-/** The packs that hold what is missing. */
-export function* neededPacks(plan: RestorePlan): Generator<Tables['pack']> {
-  yield* pages(0, (after) => selectPacks(plan).all({ after, limit: PAGE }));
-}
-
-const selectFrames = statement<{ pack: number; after: number; limit: number }, Tables>()((db, p) =>
-  db
-    .selectFrom('frame')
-    .select(['position', 'id', 'offset', 'stored_size as storedSize', 'size', 'compression'])
-    .where('pack', '=', p.pack)
-    .where('position', '>', p.after)
-    .orderBy('position')
-    .limit(p.limit),
-);
-
-/** The frames of a pack that are needed, in their order, at most `limit` at a time. */
-export function* neededFrames(plan: RestorePlan, pack: number, limit: number): Generator<PlannedFrame[]> {
-  for (let after = -1; ; ) {
-    const page = selectFrames(plan).all({ pack, after, limit });
-    if (page.length > 0) yield page;
-    if (page.length < limit) return;
-    after = page.at(-1)!.position;
-  }
-}
-
-const selectPieces = statement<
-  { pack: number; frame: number; entry: number; offset: number; limit: number },
-  Tables
->()((db, p) =>
-  db
-    .selectFrom('piece')
-    .innerJoin('entry', 'entry.id', 'piece.entry')
-    .select([...columns, 'piece.offset', 'piece.blank', 'entry.missing', 'entry.part'])
-    .where('piece.pack', '=', p.pack)
-    .where('piece.frame', '=', p.frame)
-    .where(({ eb, refTuple, tuple }) =>
-      eb(refTuple('piece.entry', 'piece.offset'), '>', tuple(p.entry as never, p.offset as never)),
-    )
-    .orderBy('piece.entry')
-    .orderBy('piece.offset')
-    .limit(p.limit),
-);
-
-/** Where the chunk of a frame goes: to no file that has failed. */
-export function* piecesOf(plan: RestorePlan, pack: number, frame: number): Generator<PlannedPiece> {
-  for (let entry = 0, offset = -1; ; ) {
-    const page = selectPieces(plan).all({ pack, frame, entry, offset, limit: PAGE });
-    for (const row of page) {
-      if (row.state !== 'waiting') continue;
-      yield {
-        entry: entryOf(row),
-        offset: row.offset,
-        blank: row.blank === 1,
-        missing: row.missing,
-        part: row.part === 1,
-      };
-    }
-    if (page.length < PAGE) return;
-    ({ id: entry, offset } = page.at(-1)!);
-  }
-}
-
-const insertFolder = statement<{ path: Buffer }, Tables>()((db, { path }) =>
-  db.insertInto('seen_folder').orIgnore().values({ path }),
-);
-
-/** @returns whether the folder is seen for the first time */
-export function noteFolder(plan: RestorePlan, path: Buffer): boolean {
-  return insertFolder(plan).run({ path }).changes > 0;
-}
-
-const insertLeftover = statement<Tables['leftover'], Tables>()((db, p) =>
-  db.insertInto('leftover').orIgnore().values({ folder: p.folder, key: p.key, name: p.name }),
-);
-
-/** A part file of an earlier restore lies in `folder`. @param key tells which file it is a part of */
-export function noteLeftover(plan: RestorePlan, folder: Buffer, key: string, name: string): void {
-  insertLeftover(plan).run({ folder, key, name });
-}
-
-const deleteLeftover = statement<{ folder: Buffer; key: string }, Tables>()((db, { folder, key }) =>
-  db.deleteFrom('leftover').where('folder', '=', folder).where('key', '=', key).returning('name'),
-);
-
-/** @returns the names of the part files of one file; they are nobody's leftovers any more */
-export function claimLeftovers(plan: RestorePlan, folder: Buffer, key: string): string[] {
-  return deleteLeftover(plan)
-    .all({ folder, key })
-    .map(({ name }) => name);
-}
-
-const selectLeftovers = statement<{ limit: number }, Tables>()((db, { limit }) =>
-  db.selectFrom('leftover').selectAll().limit(limit),
-);
-
-/** The part files that nobody claimed; each must be claimed before the next page is asked for. */
-export function* unclaimedLeftovers(plan: RestorePlan): Generator<Tables['leftover']> {
-  for (;;) {
-    const page = selectLeftovers(plan).all({ limit: PAGE });
-    if (page.length === 0) return;
-    yield* page;
-  }
-}
-
-function entryOf<Row extends { readonly chosen: number }>(
+export function entryOf<Row extends { readonly chosen: number }>(
   row: Row,
 ): Omit<Row, 'chosen'> & { chosen: boolean } {
   return { ...row, chosen: row.chosen === 1 };
 }
 
-function* pages<Row extends { readonly id: number }>(
+export function* pages<Row extends { readonly id: number }>(
   start: number,
   read: (after: number) => Row[],
 ): Generator<Row> {

@@ -1,0 +1,194 @@
+import type { ChunkLocation } from './packs.ts';
+import {
+  columns,
+  entryOf,
+  type FrameTable,
+  PAGE,
+  pages,
+  type RestoreEntry,
+  type RestorePlan,
+  type Tables,
+} from './restore-plan.ts';
+import { statement } from './statement.ts';
+
+/** A run of a pack that the restore needs. */
+export interface PlannedFrame {
+  readonly position: number;
+  readonly id: Buffer;
+  readonly offset: number;
+  readonly storedSize: number;
+  readonly size: number;
+  readonly compression: number;
+}
+
+/** Where a chunk goes. */
+export interface PlannedPiece {
+  readonly frame: number;
+  readonly entry: RestoreEntry;
+  readonly offset: number;
+  /** What is there reads as zeros. */
+  readonly blank: boolean;
+  /** Is it all the file consists of? */
+  readonly alone: boolean;
+}
+
+const insertPack = statement<{ id: number; name: Buffer; size: number }, Tables>()((db, p) =>
+  db.insertInto('pack').orIgnore().values({ id: p.id, name: p.name, size: p.size }),
+);
+const insertFrame = statement<Omit<FrameTable, 'stored_size'> & { storedSize: number }, Tables>()((db, p) =>
+  db.insertInto('frame').orIgnore().values({
+    pack: p.pack,
+    position: p.position,
+    id: p.id,
+    offset: p.offset,
+    stored_size: p.storedSize,
+    size: p.size,
+    compression: p.compression,
+  }),
+);
+const insertPiece = statement<Tables['piece'], Tables>()((db, p) =>
+  db
+    .insertInto('piece')
+    .orIgnore()
+    .values({ pack: p.pack, frame: p.frame, entry: p.entry, offset: p.offset, blank: p.blank }),
+);
+
+/** The chunk `id`, which lies at `location`, is to be fetched for `entry`. */
+export function addPiece(
+  plan: RestorePlan,
+  id: Buffer,
+  location: ChunkLocation,
+  { entry, offset, blank }: { readonly entry: number; readonly offset: number; readonly blank: boolean },
+): void {
+  const { packId: pack, position } = location;
+  insertPack(plan).run({ id: pack, name: location.pack, size: location.packSize });
+  insertFrame(plan).run({
+    pack,
+    position,
+    id,
+    offset: location.offset,
+    storedSize: location.storedSize,
+    size: location.size,
+    compression: location.compression,
+  });
+  insertPiece(plan).run({ pack, frame: position, entry, offset, blank: blank ? 1 : 0 });
+}
+
+const updateMissing = statement<{ id: number; missing: number; part: 0 | 1 }, Tables>()((db, p) =>
+  db.updateTable('entry').set({ state: 'waiting', missing: p.missing, part: p.part }).where('id', '=', p.id),
+);
+
+/** The file waits for `missing` pieces. @param part what it has already lies in a part file */
+export function waitForPieces(plan: RestorePlan, id: number, missing: number, part: boolean): void {
+  updateMissing(plan).run({ id, missing, part: part ? 1 : 0 });
+}
+
+const selectProgress = statement<{ id: number }, Tables>()((db, { id }) =>
+  db.selectFrom('entry').select(['state', 'part']).where('id', '=', id),
+);
+
+/** What has become of a file whose pieces come from several packs. */
+export function partOf(
+  plan: RestorePlan,
+  id: number,
+): { readonly failed: boolean; readonly hasPart: boolean } {
+  const { state, part } = selectProgress(plan).get({ id })!;
+  return { failed: state === 'failed', hasPart: part === 1 };
+}
+
+const updatePart = statement<{ id: number }, Tables>()((db, { id }) =>
+  db.updateTable('entry').set({ part: 1 }).where('id', '=', id),
+);
+
+/** There is a part file from now on. */
+export function notePart(plan: RestorePlan, id: number): void {
+  updatePart(plan).run({ id });
+}
+
+const decrement = statement<{ id: number }, Tables>()((db, { id }) =>
+  db
+    .updateTable('entry')
+    .set((eb) => ({ missing: eb('missing', '-', 1) }))
+    .where('id', '=', id)
+    .returning('missing'),
+);
+
+/** A piece is in its place. @returns how many the file still waits for */
+export function countPiece(plan: RestorePlan, id: number): number {
+  return decrement(plan).get({ id })!.missing;
+}
+
+const selectPacks = statement<{ after: number; limit: number }, Tables>()((db, p) =>
+  db.selectFrom('pack').selectAll().where('id', '>', p.after).orderBy('id').limit(p.limit),
+);
+
+/** The packs that hold what is missing. */
+export function* neededPacks(plan: RestorePlan): Generator<Tables['pack']> {
+  yield* pages(0, (after) => selectPacks(plan).all({ after, limit: PAGE }));
+}
+
+const selectFrames = statement<{ pack: number; after: number; limit: number }, Tables>()((db, p) =>
+  db
+    .selectFrom('frame')
+    .select(['position', 'id', 'offset', 'stored_size as storedSize', 'size', 'compression'])
+    .where('pack', '=', p.pack)
+    .where('position', '>', p.after)
+    .orderBy('position')
+    .limit(p.limit),
+);
+
+/** The frames of a pack that are needed, in their order, at most `limit` at a time. */
+export function* neededFrames(plan: RestorePlan, pack: number, limit: number): Generator<PlannedFrame[]> {
+  for (let after = -1; ; ) {
+    const page = selectFrames(plan).all({ pack, after, limit });
+    if (page.length > 0) yield page;
+    if (page.length < limit) return;
+    after = page.at(-1)!.position;
+  }
+}
+
+const selectPieces = statement<
+  { pack: number; last: number; frame: number; entry: number; offset: number; limit: number },
+  Tables
+>()((db, p) =>
+  db
+    .selectFrom('piece')
+    .innerJoin('entry', 'entry.id', 'piece.entry')
+    .select([...columns, 'piece.frame', 'piece.offset', 'piece.blank', 'entry.missing', 'entry.part'])
+    .where('piece.pack', '=', p.pack)
+    .where('piece.frame', '<=', p.last)
+    .where(({ eb, refTuple, tuple }) =>
+      eb(
+        refTuple('piece.frame', 'piece.entry', 'piece.offset'),
+        '>',
+        tuple(p.frame as never, p.entry as never, p.offset as never),
+      ),
+    )
+    .orderBy('piece.frame')
+    .orderBy('piece.entry')
+    .orderBy('piece.offset')
+    .limit(p.limit),
+);
+
+/** Where the chunks of the frames from `first` to `last` go, in the order of the frames. */
+export function* piecesOf(
+  plan: RestorePlan,
+  pack: number,
+  first: number,
+  last: number,
+): Generator<PlannedPiece> {
+  for (let [frame, entry, offset] = [first, 0, -1]; ; ) {
+    const page = selectPieces(plan).all({ pack, last, frame, entry, offset, limit: PAGE });
+    for (const { frame, offset, blank, missing, part, ...row } of page) {
+      yield {
+        frame,
+        offset,
+        blank: blank === 1,
+        alone: missing === 1 && part === 0,
+        entry: entryOf(row),
+      };
+    }
+    if (page.length < PAGE) return;
+    ({ frame, id: entry, offset } = page.at(-1)!);
+  }
+}
