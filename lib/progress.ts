@@ -20,7 +20,13 @@ export type ProgressEvent =
         readonly totalFiles: number;
       } | null;
     }
-  | { readonly type: 'source_scanning'; readonly path: string }
+  | {
+      /** May be told again, with what was found so far. */
+      readonly type: 'source_scanning';
+      readonly path: string;
+      readonly files?: number;
+      readonly bytes?: number;
+    }
   | { readonly type: 'source_scanned'; readonly path: string; readonly files: number; readonly bytes: number }
   | {
       /** The whole of what is to do; what counts as uploaded already is in it. */
@@ -33,6 +39,7 @@ export type ProgressEvent =
   | {
       readonly type: 'uploaded';
       readonly uploadedFiles: number;
+      /** What is durable, or needs no upload; also of files that are not whole yet. */
       readonly uploadedBytes: number;
       /** Bytes put on the remote by this process. */
       readonly sentBytes: number;

@@ -35,14 +35,29 @@ const DURATION_FACTORS_MS: Record<string, number> = {
 
 /** @returns `2.34 GB`: three significant digits, decimal units. @param bytes 0 or more */
 export function formatBytes(bytes: number): string {
-  let value = bytes;
+  const { divisor, digits, unit } = scaleOf(bytes);
+  return `${(bytes / divisor).toFixed(digits)} ${unit}`;
+}
+
+/** @returns `8.2/16.8 MB`: both in the unit of the whole. */
+export function formatPartOfBytes(part: number, whole: number): string {
+  const { divisor, digits, unit } = scaleOf(whole);
+  return `${(part / divisor).toFixed(digits)}/${(whole / divisor).toFixed(digits)} ${unit}`;
+}
+
+function scaleOf(bytes: number): { divisor: number; digits: number; unit: string } {
+  let divisor = 1;
   let unit = 0;
-  while (value >= 999.5 && unit < DECIMAL.length - 1) {
-    value /= 1000;
+  while (bytes / divisor >= 999.5 && unit < DECIMAL.length - 1) {
+    divisor *= 1000;
     unit += 1;
   }
-  const digits = unit === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
-  return `${value.toFixed(digits)} ${DECIMAL[unit]}`;
+  const value = bytes / divisor;
+  return {
+    divisor,
+    digits: unit === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2,
+    unit: DECIMAL[unit] ?? '',
+  };
 }
 
 /** @returns `12.4 MB/s` */

@@ -8,6 +8,7 @@ import {
   formatDuration,
   formatInstant,
   formatInstantForPeople,
+  formatPartOfBytes,
   formatPercent,
   formatRate,
   formatTenthsOfPercent,
@@ -44,6 +45,13 @@ formatting('no size below a petabyte takes more than seven columns', () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 999_499_999_999_999 }), (bytes) => formatBytes(bytes).length <= 7),
   );
+});
+
+formatting('a part of a size has the unit and the digits of the whole', () => {
+  assert.is(formatPartOfBytes(0, 0), '0/0 B');
+  assert.is(formatPartOfBytes(0, 16_777_216), '0.0/16.8 MB');
+  assert.is(formatPartOfBytes(8_200_000, 16_777_216), '8.2/16.8 MB');
+  assert.is(formatPartOfBytes(512, 1048), '0.51/1.05 kB');
 });
 
 formatting('a rate is a size a second, also when it is no whole number', () => {
