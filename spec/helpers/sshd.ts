@@ -23,6 +23,8 @@ export interface SshdOptions {
   readonly maxSessions?: number;
   /** Lines for sshd_config; the first value of an option counts, and these come first. */
   readonly config?: readonly string[];
+  /** For the SFTP server: `-R` for one that only reads; sftp-server(8). */
+  readonly sftpArguments?: readonly string[];
   /** SFTP by a program of its own (one process a channel) and not inside the connection's process. */
   readonly ownProgram?: boolean;
 }
@@ -100,7 +102,13 @@ async function startSshd(
   folder: string,
   options: SshdOptions,
 ): Promise<{ server: SshServer; child: ChildProcess }> {
-  const { hostKeyTypes = ['ed25519'], passphrase = '', maxSessions = 10, config = [] } = options;
+  const {
+    hostKeyTypes = ['ed25519'],
+    passphrase = '',
+    maxSessions = 10,
+    config = [],
+    sftpArguments = [],
+  } = options;
   const [home, loginFolder] = [join(folder, 'home'), join(folder, 'login')];
   const root = join(loginFolder, 'remote');
   await mkdir(join(home, '.ssh'), { recursive: true, mode: 0o700 });
@@ -113,7 +121,7 @@ async function startSshd(
     ...config,
     ...hostKeys.map((file) => `HostKey ${file}`),
     `AuthorizedKeysFile ${join(folder, 'authorized_keys')}`,
-    `Subsystem sftp ${options.ownProgram === true ? SFTP_SERVER : 'internal-sftp'} -d ${loginFolder}`,
+    `Subsystem sftp ${options.ownProgram === true ? SFTP_SERVER : 'internal-sftp'} ${['-d', loginFolder, ...sftpArguments].join(' ')}`,
     `MaxSessions ${maxSessions}`,
     'MaxStartups 100:30:200',
     'StrictModes no',

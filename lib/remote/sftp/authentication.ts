@@ -3,6 +3,9 @@ import ssh2 from 'ssh2';
 import { RemoteError, SkylockError } from '../../errors.ts';
 import { type Identity, type KeyRing, unseal } from './credentials.ts';
 
+/** OpenSSH's server listens to six offers, others to three or five. */
+export const MANY_OFFERS = 4;
+
 /** What the connections of one remote share: each secret is asked for once, and what worked is offered first. */
 export interface Authenticator {
   readonly user: string;
@@ -67,7 +70,7 @@ export function refusedLogin(where: string, attempt: Attempt, before: boolean): 
     ...(allowed.includes('password') || allowed.includes('keyboard-interactive')
       ? ['Give a password with SKYLOCK_REMOTE_PASSWORD, _FILE or _COMMAND, or run the command in a terminal.']
       : []),
-    ...(offered.length > 4
+    ...(offered.length > MANY_OFFERS
       ? [
           'Many keys were offered, and servers stop listening after a few: set IdentitiesOnly yes in ~/.ssh/config.',
         ]

@@ -1,7 +1,7 @@
 import { createConnection, type Socket } from 'node:net';
 import type { Client, ConnectConfig, ServerHostKeyAlgorithm, SFTPWrapper } from 'ssh2';
 import { RemoteError } from '../../errors.ts';
-import { type Authenticator, authenticate, refusedLogin } from './authentication.ts';
+import { type Authenticator, authenticate, MANY_OFFERS, refusedLogin } from './authentication.ts';
 import { SftpChannel } from './channel.ts';
 import { connectionFailure } from './failures.ts';
 import type { HostKeyChecker } from './host-key.ts';
@@ -106,8 +106,10 @@ async function connectOnce(deps: ConnectDeps): Promise<Connection> {
     socket.destroy();
     if (reason !== null) throw reason;
     const { level, message } = error as { level?: string; message: string };
-    const refused = level === 'client-authentication' || /authentication/i.test(message);
-    if (refused) throw refusedLogin(where, attempt, authenticator.worked !== null);
+    // Some servers do not say that they have heard enough keys, they hang up.
+    const hungUp = attempt.offered.length > MANY_OFFERS;
+    if (level === 'client-authentication' || /authentication/i.test(message) || hungUp)
+      throw refusedLogin(where, attempt, authenticator.worked !== null);
     throw connectionFailure(`connect to ${where}`, error);
   } finally {
     signal.removeEventListener('abort', giveUp);

@@ -9,7 +9,9 @@ export async function statPath(channel: SftpChannel, path: string): Promise<Stat
   try {
     return await channel.request<Stats>((sftp, done) => sftp.stat(path, done));
   } catch (error) {
-    if (statusOf(error) === STATUS.noSuchFile) return null;
+    // Below a file there is nothing either; OpenSSH says so by the status, ProFTPD in words.
+    const absent = statusOf(error) === STATUS.noSuchFile || /not a directory/i.test((error as Error).message);
+    if (absent) return null;
     throw error;
   }
 }
