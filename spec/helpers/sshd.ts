@@ -129,6 +129,7 @@ async function startSshd(
     'UseDNS no',
     'PermitRootLogin yes',
     'PasswordAuthentication no',
+    'KbdInteractiveAuthentication no',
     'PidFile none',
     ...(sshdVersion() >= 9.8 ? ['PerSourcePenalties no'] : []),
   ];
