@@ -369,6 +369,13 @@ manifests('with a line without end is given up', async () => {
   assert.is(pieces, 17);
 });
 
+manifests('may be longer than a line may be', async () => {
+  const blanks = Buffer.alloc(16 * 1024 * 1024, ' ');
+  const paths = Array.from({ length: 17 }, (_, index) => `/${String.fromCharCode(97 + index)}`);
+  const pieces = paths.flatMap((path) => [blanks, encodeEntry(fileAt(path))]);
+  assert.is((await decodeAll(pieces)).length, 17);
+});
+
 manifests('out of any bytes is damaged and nothing worse', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.uint8Array({ minLength: 1, maxLength: 50 }), { minLength: 1 }), (pieces) =>

@@ -80,6 +80,21 @@ indexes('with a field that no pack has is damaged', () => {
   }
 });
 
+indexes('with a pack that holds nothing, or more than any object may, is damaged', () => {
+  const nothing = indexWith({ packSize: 41 + 16 + 4, count: 0 }).subarray(0, 40);
+  assertThrows(() => [...decodePackIndex(nothing)], DamagedError);
+
+  const size = MAX_CHUNK_BYTES;
+  const storedSize = size + 16;
+  const withLargest = (count: number) => {
+    const packSize = 41 + count * storedSize + count * 41 + 16 + 4;
+    const bytes = indexWith({ packSize, count, size, storedSize });
+    return Buffer.concat([bytes, ...Array.from({ length: count - 1 }, () => bytes.subarray(40))]);
+  };
+  assert.is([...decodePackIndex(withLargest(3))][0]?.entries.length, 3);
+  assertThrows(() => [...decodePackIndex(withLargest(4))], DamagedError, /too large/);
+});
+
 indexes('cut short anywhere but between packs is damaged', () => {
   const bytes = encodePackIndex([packOf(5), packOf(6)].map(toIndex));
   for (let length = 1; length < bytes.length; length += 1) {

@@ -260,4 +260,15 @@ compression('refuses a frame that asks for a window larger than any chunk', () =
   assert.is(decompressChunk(frameOf(15), 5), null);
 });
 
+compression('holds no more than it was told to, however much a frame unfolds to', () => {
+  // RFC 8878: a frame header of a window of 16 MiB, then blocks that say "128 KiB of x" in four bytes each
+  const block = Buffer.of(0x02, 0x00, 0x10, 0x78);
+  const last = Buffer.of(0x03, 0x00, 0x10, 0x78);
+  const blocks = Array.from({ length: 4095 }, () => block);
+  const bomb = Buffer.concat([Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, 14 << 3), ...blocks, last]);
+  const before = process.resourceUsage().maxRSS;
+  assert.is(decompressChunk(bomb, 1024 * 1024), null);
+  assert.ok(process.resourceUsage().maxRSS - before < 128 * 1024, 'in KiB, of 512 MiB');
+});
+
 compression.run();
