@@ -39,7 +39,7 @@ export function createChunker(gear: Uint32Array, sizes: ChunkSizes): Chunker {
   // The upper bits: each has seen more of the bytes before it than those below.
   const rareMask = upperBits(bits + NORMALIZATION_BITS);
   const oftenMask = upperBits(bits - NORMALIZATION_BITS);
-  const table = new Int32Array(gear); // signed, since `|` and `&` give signed numbers and conversions cost a third
+  const table = new Int32Array(gear); // signed, as the results of `<<` and `|` are
 
   function nextCut(buffer: Uint8Array, start: number, end: number, atEof: boolean): number {
     const limit = Math.min(end, start + max);
