@@ -2,6 +2,7 @@ import type { Journal } from '../journal/database.ts';
 import type { Owner } from '../journal/owner.ts';
 import { claimRun, completeRun, interruptRun, type Run } from '../journal/runs.ts';
 import { openStateFile, type StateFile } from '../journal/state-file.ts';
+import { abandonExpiredRuns } from '../journal/unfinished.ts';
 import type { Progress } from '../progress.ts';
 import { listBackupIds } from '../repository/backups.ts';
 import { syncIndexes } from '../repository/indexes.ts';
@@ -11,14 +12,14 @@ import { type Plan, plan } from './plan.ts';
 import { publish } from './publish.ts';
 import { dropLostPacks, findLostPacks } from './reconcile.ts';
 import { scan } from './scan.ts';
-import { matchKeyOf } from './sources.ts';
+import { excludedPaths, matchKeyOf } from './sources.ts';
 import { startUploader, type Uploader } from './uploader.ts';
 
 export interface BackupRequest {
   /** As `canonicalSources` gives them. */
   readonly sourcePaths: readonly Buffer[];
-  /** Paths (one character a byte) that are left out with all below them: Skylock's own files. */
-  readonly excluded: ReadonlySet<string>;
+  /** Left out with all below them: Skylock's own data, and the repository when it lies on this machine. */
+  readonly ownFolders: readonly string[];
   readonly stateFolder: string;
   readonly lanes: number;
   /** Files up to this size are not compressed. */
@@ -52,6 +53,8 @@ export interface BackupSummary {
 }
 
 const SAVE_STATE_EVERY_MS = 1000;
+/** Nobody goes on with a run that rested for a week; what it sent is found again all the same. */
+const EXPIRE_AFTER_MS = 7 * 24 * 3600 * 1000;
 
 /**
  * Backs the sources up, or goes on with what an earlier process left. However it ends, the same call goes on from there.
@@ -63,6 +66,8 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
   const { sourcePaths, host, owner } = request;
   const matchKey = matchKeyOf(sourcePaths);
   const takenIds = new Set(await listBackupIds(repository));
+
+  await abandonExpiredRuns(journal, new Date(now().getTime() - EXPIRE_AFTER_MS), request.stateFolder);
 
   // Order 1: the run is ours in the journal before anything else changes.
   const run = claimRun(journal, {
@@ -99,7 +104,7 @@ async function backUpClaimed(
   deps: BackupDeps,
 ): Promise<BackupSummary> {
   const { journal, repository, progress, signal, now } = deps;
-  const { sourcePaths, excluded, host, program, lanes, compressOverBytes } = request;
+  const { sourcePaths, host, program, lanes, compressOverBytes } = request;
   progress({
     type: 'backup_started',
     backupId: run.backupId,
@@ -117,7 +122,7 @@ async function backUpClaimed(
     lostPacks.catch(() => {}); // awaited after the upload, unless something else fails first
     await syncIndexes(repository, journal, run.repository);
 
-    const found = scan(sourcePaths, excluded);
+    const found = scan(sourcePaths, excludedPaths(request.ownFolders));
     const planned = await plan(found, sourcePaths, { journal, run, progress, signal, now });
     await state.rewrite();
 

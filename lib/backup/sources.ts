@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { systemErrorCode, UsageError } from '../errors.ts';
 
@@ -46,4 +46,11 @@ export function matchKeyOf(sources: readonly Buffer[]): Buffer {
   const hash = createHash('sha256').update('skylock/1/match-key');
   for (const source of sources) hash.update('\0').update(source); // no path holds a NUL
   return hash.digest();
+}
+
+/** @returns the real paths of those that are there, as `scan` takes them: one character a byte */
+export function excludedPaths(paths: readonly string[]): ReadonlySet<string> {
+  return new Set(
+    paths.filter((path) => existsSync(path)).map((path) => realPath(path, '/').toString('latin1')),
+  );
 }

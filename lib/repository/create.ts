@@ -12,6 +12,14 @@ export async function repositoryExists(remote: Remote): Promise<boolean> {
   return (await remote.stat(CONFIG_NAME)) !== null;
 }
 
+/** @throws SkylockError when there is a repository already */
+export async function refuseExisting(remote: Remote): Promise<void> {
+  if (!(await repositoryExists(remote))) return;
+  throw new SkylockError(`make repository at ${remote.url}: there is one already`, {
+    hints: ['Nothing was changed. Name another folder, or use the repository that is there.'],
+  });
+}
+
 /**
  * Makes a repository with one password. `skylock.json` is put last: until it is there, nothing is, and a creation that was
  * cut short can be begun again.
@@ -21,11 +29,7 @@ export async function createRepository(
   remote: Remote,
   { password, label, now }: { readonly password: string; readonly label: string; readonly now: Date },
 ): Promise<Repository> {
-  if (await repositoryExists(remote)) {
-    throw new SkylockError(`make repository at ${remote.url}: there is one already`, {
-      hints: ['Nothing was changed. Name another folder, or use the repository that is there.'],
-    });
-  }
+  await refuseExisting(remote);
   const config = {
     repositoryId: randomUUID(),
     chunker: DATA_CHUNK_SIZES,

@@ -14,9 +14,13 @@ const MAX_KEY_FILES = 32;
 
 /**
  * Opens the repository with a password that fits one of its key files.
+ * @param askPassword asked once it is clear that there is a repository
  * @throws NoRepositoryError @throws WrongPasswordError @throws DamagedError @throws SkylockError for a newer format
  */
-export async function openRepository(remote: Remote, password: string): Promise<Repository> {
+export async function openRepository(
+  remote: Remote,
+  askPassword: () => Promise<string>,
+): Promise<Repository> {
   const bytes = await readSmall(remote, CONFIG_NAME);
   if (bytes === null) {
     throw new NoRepositoryError(`open repository at ${remote.url}: there is none`, {
@@ -24,7 +28,7 @@ export async function openRepository(remote: Remote, password: string): Promise<
     });
   }
   const config = parseRepositoryConfig(bytes);
-  const keys = repositoryKeys(await findMasterKey(remote, password, config.repositoryId));
+  const keys = repositoryKeys(await findMasterKey(remote, await askPassword(), config.repositoryId));
   verifyRepositoryConfig(config, keys);
   return { remote, config, keys };
 }

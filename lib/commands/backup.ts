@@ -1,0 +1,79 @@
+import type { BackupSummary } from '../backup/backup.ts';
+import { EXIT, UsageError } from '../errors.ts';
+import { formatBytes, formatDuration } from '../units.ts';
+import { chooseProgressFormat, createProgress } from '../view/progress.ts';
+import { type Cli, defineCommand } from './cli.ts';
+import { withSession } from './session.ts';
+
+export const backupCommand = defineCommand({
+  command: 'backup [paths..]',
+  describe: 'back up files and folders; run it again to go on after an interruption',
+  builder: (argv) =>
+    argv
+      .positional('paths', { type: 'string', array: true, describe: 'what to back up' })
+      .option('direct', {
+        type: 'boolean',
+        default: false,
+        describe: 'send straight to the repository, resumable at any point',
+      })
+      .example('$0 backup --direct ~/Documents ~/Pictures', 'back up two folders'),
+
+  async run(cli, options) {
+    const { terminal } = cli;
+    if (!options.direct) {
+      throw new UsageError('back up: archive mode is not there yet', {
+        hints: ['Add --direct: it sends straight to the repository and can be resumed.'],
+      });
+    }
+    const { canonicalSources } = await import('../backup/sources.ts');
+    const sourcePaths = canonicalSources(options.paths ?? [], cli.cwd);
+    const startedAt = performance.now();
+    const view = createProgress(terminal, {
+      format: chooseProgressFormat(terminal),
+      now: () => performance.now(),
+    });
+    let summary: BackupSummary;
+    try {
+      const forSession = { progress: view.report, makeDefaultRepository: true, checkJournal: true };
+      summary = await withSession(cli, options, forSession, async (session) => {
+        const { backUp } = await import('../backup/backup.ts');
+        const { identifyProcess } = await import('../journal/owner.ts');
+        const { config, paths, lanes, localRoot } = session;
+        const ownFolders = localRoot === null ? [paths.dataFolder] : [paths.dataFolder, localRoot];
+        return backUp(
+          {
+            sourcePaths,
+            ownFolders,
+            stateFolder: paths.stateFolder,
+            lanes,
+            compressOverBytes: config.compressOverBytes,
+            host: cli.host,
+            owner: identifyProcess(cli.pid)!,
+            program: cli.program,
+          },
+          { ...session, progress: view.report, signal: cli.signal, now: cli.now },
+        );
+      });
+    } finally {
+      await view.close();
+    }
+    await showSummary(cli, summary, performance.now() - startedAt);
+    return summary.failures > 0 ? EXIT.incomplete : EXIT.done;
+  },
+});
+
+async function showSummary({ terminal }: Cli, summary: BackupSummary, durationMs: number): Promise<void> {
+  if (terminal.json) {
+    await terminal.resultJson({ type: 'summary', ...summary, durationSeconds: durationMs / 1000 });
+    return;
+  }
+  const { backupId, files, bytes, sentBytes, failures } = summary;
+  const count = `${files} ${files === 1 ? 'file' : 'files'}, ${formatBytes(bytes)}`;
+  terminal.message(
+    `${failures === 0 ? '✅' : '⚠️ '} Backup complete: ${count}; sent ${formatBytes(sentBytes)} in ${formatDuration(durationMs)}`,
+  );
+  if (failures > 0) {
+    terminal.warning(`${failures} ${failures === 1 ? 'entry' : 'entries'} could not be read as named above`);
+  }
+  await terminal.result(backupId);
+}

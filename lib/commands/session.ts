@@ -1,0 +1,189 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { type Config, loadConfig } from '../config/config.ts';
+import { findPassword, readKey, readOrMakeKey, readPassword } from '../config/password.ts';
+import { type DataPaths, dataPaths } from '../config/paths.ts';
+import { NoRepositoryError } from '../errors.ts';
+import type { Journal } from '../journal/database.ts';
+import type { Progress } from '../progress.ts';
+import type { Remote } from '../remote/remote.ts';
+import type { RemoteSettings } from '../remote/settings.ts';
+import type { RemoteLocation } from '../remote/url.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { Cli, Flags } from './cli.ts';
+
+/** A repository and the journal, opened for one command. */
+export interface Session {
+  readonly config: Config;
+  readonly paths: DataPaths;
+  readonly repository: Repository;
+  readonly journal: Journal;
+  /** The repository's number in the journal. */
+  readonly journalRepository: number;
+  /** Transfers at once. */
+  readonly lanes: number;
+  /** The remote's folder when it lies on this machine. */
+  readonly localRoot: string | null;
+}
+
+export interface SessionOptions {
+  /** Told of retries and notices. */
+  readonly progress?: Progress;
+  /** Make the repository that is used while no remote is named, if it is not there. */
+  readonly makeDefaultRepository?: boolean;
+  /** Look at the whole journal before anything is built on it. */
+  readonly checkJournal?: boolean;
+}
+
+/** Packs sent at once to begin with; on SFTP they are channels that share few connections. */
+const LANES = 4;
+
+/** Opens remote, repository and journal, lends them to `work`, and closes them in mirror order. */
+export async function withSession<Result>(
+  cli: Cli,
+  flags: Flags,
+  options: SessionOptions,
+  work: (session: Session) => Promise<Result>,
+): Promise<Result> {
+  const config = loadConfig({ ...cli, flags });
+  const paths = dataPaths(cli.env, cli.home);
+  const { progress = () => {} } = options;
+  const { parseRemoteUrl } = await import('../remote/url.ts');
+  const location = parseRemoteUrl(config.remote ?? paths.defaultRepository, cli.cwd);
+  const isDefault = config.remote === null;
+
+  const lanes = location.kind === 'sftp' ? Math.max(LANES, config.connections) : config.connections;
+  const remote = await connect(cli, config, location, lanes, progress);
+  try {
+    const repository = isDefault
+      ? await openDefault(remote, paths, cli, options)
+      : await openNamed(remote, config, cli);
+    return await withOpenJournal(cli, paths, options, async (journal) => {
+      const { rememberRepository } = await import('../journal/repositories.ts');
+      const journalRepository = rememberRepository(journal, repository.config.repositoryId, remote.url);
+      const localRoot = location.kind === 'local' ? location.path : null;
+      return work({ config, paths, repository, journal, journalRepository, lanes, localRoot });
+    });
+  } finally {
+    await remote.close();
+  }
+}
+
+/** Lends the journal alone, or `null` when there is none on this machine yet. */
+export async function withJournal<Result>(
+  cli: Cli,
+  flags: Flags,
+  work: (journal: Journal | null, paths: DataPaths) => Promise<Result>,
+): Promise<Result> {
+  loadConfig({ ...cli, flags }); // a setting that makes no sense is an error here as everywhere
+  const paths = dataPaths(cli.env, cli.home);
+  if (!existsSync(paths.journalFile)) return work(null, paths);
+  return withOpenJournal(cli, paths, {}, (journal) => work(journal, paths));
+}
+
+async function withOpenJournal<Result>(
+  cli: Cli,
+  { journalFile }: DataPaths,
+  { checkJournal = false }: SessionOptions,
+  work: (journal: Journal) => Promise<Result>,
+): Promise<Result> {
+  const { openJournal } = await import('../journal/database.ts');
+  const { journal, movedAside } = await openJournal(journalFile, { now: cli.now(), check: checkJournal });
+  try {
+    if (movedAside !== null) {
+      cli.terminal.warning(`the journal was damaged and is now ${movedAside}: a new one is begun`);
+      cli.terminal.hint('What it knew of the remote is read from there; nothing that was sent is lost.');
+    }
+    return await work(journal);
+  } finally {
+    journal.close();
+  }
+}
+
+/** Opens the adapter with retries around it. */
+export async function connect(
+  cli: Cli,
+  config: Config,
+  location: RemoteLocation,
+  lanes: number,
+  progress: Progress,
+): Promise<Remote> {
+  const { openRemote } = await import('../remote/open.ts');
+  const { withRetry } = await import('../remote/retry.ts');
+  const remote = await openRemote(location, remoteSettings(cli, config, lanes));
+  return withRetry(remote, {
+    retryForMs: config.retryForMs,
+    signal: cli.signal,
+    onRetry: (reason, delayMs) => progress({ type: 'retrying', reason, delayMs }),
+  });
+}
+
+function remoteSettings(cli: Cli, config: Config, lanes: number): RemoteSettings {
+  const { terminal, env, home } = cli;
+  return {
+    maxConnections: config.connections,
+    lanes,
+    temporaryToken: randomBytes(8).toString('hex'),
+    password: () => findPassword(config.remotePassword, terminal),
+    ssh: {
+      home,
+      agentSocket: env.SSH_AUTH_SOCK || null,
+      identityFiles: config.identityFile === null ? [] : [config.identityFile],
+      knownHostsFile: config.knownHosts,
+      passphrase: (keyFile) => terminal.askSecret(`Passphrase of ${keyFile}:`, cli.signal),
+      confirmHostKey: ({ host, keyType, fingerprint }) =>
+        terminal.confirm(`${host} is not known. Its ${keyType} key is ${fingerprint}. Trust it?`, cli.signal),
+    },
+    tls: {
+      caFile: config.caFile,
+      certificateFingerprint: config.certificateFingerprint,
+      insecureHttp: config.insecureHttp,
+    },
+  };
+}
+
+async function openNamed(remote: Remote, config: Config, { terminal }: Cli): Promise<Repository> {
+  const { openRepository } = await import('../repository/open.ts');
+  return openRepository(remote, () => readPassword(config.password, terminal));
+}
+
+/** A backup on the same disk is better than none while the person looks for a remote; it is said what it is. */
+async function openDefault(
+  remote: Remote,
+  paths: DataPaths,
+  cli: Cli,
+  { progress = () => {}, makeDefaultRepository = false }: SessionOptions,
+): Promise<Repository> {
+  const { openRepository } = await import('../repository/open.ts');
+  const { createRepository, repositoryExists } = await import('../repository/create.ts');
+  if (makeDefaultRepository) {
+    progress({
+      type: 'notice',
+      text: `no remote is named: backing up to ${paths.defaultRepository} on this machine`,
+      hints: [
+        'A copy on the same disk is no backup yet: it is lost with the disk.',
+        "Name a remote with 'skylock init sftp://user@host/folder', or for one run with --remote.",
+        `The key of this repository is ${paths.defaultKeyFile}: whoever has it can read the backups.`,
+      ],
+    });
+  }
+  if (await repositoryExists(remote)) {
+    return openRepository(remote, async () => {
+      const key = readKey(paths.defaultKeyFile);
+      if (key !== null) return key;
+      throw new NoRepositoryError(
+        `open ${paths.defaultRepository}: its key ${paths.defaultKeyFile} is gone`,
+        {
+          hints: ['Put the key file back, or move that folder away: without the key nobody can read it.'],
+        },
+      );
+    });
+  }
+  if (!makeDefaultRepository) {
+    throw new NoRepositoryError('open repository: no remote is named and nothing was backed up here yet', {
+      hints: ["Name a remote with 'skylock init sftp://user@host/folder' or --remote."],
+    });
+  }
+  const password = readOrMakeKey(paths.defaultKeyFile);
+  return createRepository(remote, { password, label: 'generated key', now: cli.now() });
+}

@@ -1,0 +1,63 @@
+import yargs from 'yargs';
+import packageJson from '../package.json' with { type: 'json' };
+import { backupCommand } from './commands/backup.ts';
+import { cleanupCommand } from './commands/cleanup.ts';
+import type { Cli, World } from './commands/cli.ts';
+import { initCommand } from './commands/init.ts';
+import { listCommand } from './commands/list.ts';
+import { resumeStatusCommand } from './commands/resume-status.ts';
+import { FLAGS } from './config/options.ts';
+import { EXIT, type ExitStatus, SkylockError, UsageError } from './errors.ts';
+import { createTerminal } from './view/terminal.ts';
+
+const COMMANDS = [initCommand, backupCommand, resumeStatusCommand, cleanupCommand, listCommand];
+
+/** Command line in, exit status out; the only place where errors become words. */
+export async function main(world: World): Promise<ExitStatus> {
+  const { argv, stdout, stderr, stdin, env } = world;
+  const terminal = createTerminal({
+    stdout,
+    stderr,
+    stdin,
+    env,
+    // Looked for by hand, since what yargs has to say of the other words must be said the same way.
+    quiet: argv.includes('--quiet') || argv.includes('-q'),
+    json: argv.includes('--json'),
+  });
+  try {
+    return await run({ ...world, terminal, program: `skylock ${packageJson.version}` });
+  } catch (error) {
+    terminal.error(error);
+    return error instanceof SkylockError ? error.exitStatus : EXIT.failed;
+  }
+}
+
+async function run(cli: Cli): Promise<ExitStatus> {
+  let status: ExitStatus = EXIT.done;
+  const parser = yargs()
+    .scriptName('skylock')
+    .usage('$0 <command>\n\nEncrypted backup to storage you rent. Killed anywhere, it goes on where it was.')
+    .options(FLAGS)
+    .strict()
+    .recommendCommands()
+    .demandCommand(1, 'no command was named')
+    .version(packageJson.version)
+    .wrap(Math.min(100, cli.terminal.width()))
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error ?? new UsageError(firstLine(message), { hints: ["See 'skylock --help'."] });
+    });
+  for (const register of COMMANDS) parser.command(register(cli, (given) => (status = given)));
+  // yargs hands what it would print (help, version) to the callback; errors come as a rejection as well.
+  let output = '';
+  await parser.parseAsync([...cli.argv], {}, (_error: unknown, _argv: unknown, printed: string) => {
+    output = printed;
+  });
+  if (output !== '') await cli.terminal.result(output);
+  return status;
+}
+
+function firstLine(message: string): string {
+  const [line = ''] = message.split('\n');
+  return line.charAt(0).toLowerCase() + line.slice(1);
+}
