@@ -1,25 +1,17 @@
-import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { parse as parseToml, TomlError } from 'smol-toml';
-import { SkylockError, systemErrorCode, UsageError } from '../errors.ts';
-import { nearest } from './nearest.ts';
 import { CONFIG_OPTIONS, type ConfigOption, type ConfigValues, flagOf } from './options.ts';
 import type { Place } from './parse.ts';
-import type { SecretSource } from './password.ts';
-import { configFile, type Environment } from './paths.ts';
+import type { PasswordOption } from './password.ts';
+import { dataPaths, type Environment } from './paths.ts';
+import { readConfig } from './read-config.ts';
+import type { SecretSource } from './secret-source.ts';
 
 type PasswordValues = 'passwordFile' | 'passwordCommand' | 'remotePasswordFile' | 'remotePasswordCommand';
 
 /** What holds for this run: flags over environment over file over defaults. */
 export interface Config extends Omit<ConfigValues, PasswordValues> {
-  /** The repository's; `null` when it is to be asked for. */
-  readonly password: SecretSource | null;
-  /** Of the account at the remote. */
-  readonly remotePassword: SecretSource | null;
-  /** Of ssh-agent. */
-  readonly agentSocket: string | null;
-  /** The file that was read, or would have been. */
-  readonly file: string;
+  readonly password: PasswordOption;
+  readonly remotePassword: PasswordOption;
 }
 
 export interface ConfigInputs {
@@ -44,56 +36,51 @@ interface Layer {
  * @throws SkylockError when the file is there and cannot be read
  */
 export function loadConfig({ flags, env, home, cwd = home }: ConfigInputs): Config {
-  const file = configFile(env, home);
-  const layers = [flagLayer(flags, home, cwd), environmentLayer(env, home, cwd), fileLayer(file, home)];
+  const { configFile } = dataPaths(env, home);
+  const layers = [flagLayer(flags, home, cwd), environmentLayer(env, home, cwd), fileLayer(configFile, home)];
   const values = Object.fromEntries(
     Object.entries(CONFIG_OPTIONS).map(([name, option]) => [name, choose(layers, option)]),
   ) as unknown as ConfigValues;
   const { passwordFile, passwordCommand, remotePasswordFile, remotePasswordCommand, ...others } = values;
   return Object.freeze({
     ...others,
-    identityFiles: Object.freeze(others.identityFiles),
-    password: chooseSecret(layers, 'SKYLOCK_PASSWORD', 'passwordFile', 'passwordCommand'),
-    remotePassword: chooseSecret(
-      layers,
-      'SKYLOCK_REMOTE_PASSWORD',
-      'remotePasswordFile',
-      'remotePasswordCommand',
-    ),
-    agentSocket: env.SSH_AUTH_SOCK || null,
-    file,
-  });
+    password: { of: 'repository', source: chooseSecret(layers, 'SKYLOCK_PASSWORD', 'password') },
+    remotePassword: {
+      of: 'remote',
+      source: chooseSecret(layers, 'SKYLOCK_REMOTE_PASSWORD', 'remotePassword'),
+    },
+  } as const);
 }
 
 /** The first layer that has the option; the others are read too, so that a mistake in them does not lie in wait. */
-function choose<T>(layers: readonly Layer[], option: ConfigOption<T>): T {
+function choose(layers: readonly Layer[], option: ConfigOption<unknown>): unknown {
   const found = layers
     .map((layer) => ({ value: layer.get(option), place: layer.place(option) }))
     .filter(({ value }) => value !== undefined)
     .map(({ value, place }) => option.parse(value, place));
-  return found[0] ?? option.default;
+  return found.length > 0 ? found[0] : option.default;
 }
 
 /** The first layer that has a secret in any of its forms: a flag's file wins over a variable's secret. */
 function chooseSecret(
   layers: readonly Layer[],
   variable: string,
-  fileName: 'passwordFile' | 'remotePasswordFile',
-  commandName: 'passwordCommand' | 'remotePasswordCommand',
+  name: 'password' | 'remotePassword',
 ): SecretSource | null {
-  const [fileOption, commandOption] = [CONFIG_OPTIONS[fileName], CONFIG_OPTIONS[commandName]];
+  const fileOption = CONFIG_OPTIONS[`${name}File`];
+  const commandOption = CONFIG_OPTIONS[`${name}Command`];
   for (const layer of layers) {
     const secret = layer.secret(variable);
     if (secret !== undefined) return { kind: 'value', from: variable, reveal: () => secret };
     const path = layer.get(fileOption);
     if (path !== undefined) {
       const place = layer.place(fileOption);
-      return { kind: 'file', from: place.what, path: fileOption.parse(path, place) ?? '' };
+      return { kind: 'file', from: place.what, path: fileOption.parse(path, place) };
     }
     const command = layer.get(commandOption);
     if (command !== undefined) {
       const place = layer.place(commandOption);
-      return { kind: 'command', from: place.what, command: commandOption.parse(command, place) ?? '' };
+      return { kind: 'command', from: place.what, command: commandOption.parse(command, place) };
     }
   }
   return null;
@@ -118,49 +105,10 @@ function environmentLayer(env: Environment, home: string, folder: string): Layer
 }
 
 function fileLayer(file: string, home: string): Layer {
-  const values = readConfigFile(file);
+  const values = readConfig(file);
   return {
     get: ({ key }) => values[key],
     place: ({ key }) => ({ what: `${key} in ${file}`, folder: dirname(file), home }),
     secret: () => undefined,
   };
-}
-
-/** @returns what is in the file, nothing when there is none; every key is one of the options'. */
-function readConfigFile(file: string): Readonly<Record<string, unknown>> {
-  const values = parseConfig(file, readIfThere(file) ?? '');
-  const known = Object.values(CONFIG_OPTIONS).map(({ key }) => key);
-  for (const key of Object.keys(values)) {
-    if (!known.includes(key)) throw unknownKey(file, key, known);
-  }
-  return values;
-}
-
-/** @throws UsageError naming the line */
-export function parseConfig(file: string, source: string): Readonly<Record<string, unknown>> {
-  try {
-    return parseToml(source);
-  } catch (error) {
-    if (!(error instanceof TomlError)) throw error;
-    // The lines below the first show the source.
-    const reason = (error.message.split('\n')[0] ?? '').replace(/^Invalid TOML document: /, '');
-    throw new UsageError(`read ${file}: line ${error.line}: ${reason}`, { cause: error });
-  }
-}
-
-function readIfThere(file: string): string | null {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return null;
-    throw new SkylockError(`read ${file}: ${systemErrorCode(error) ?? String(error)}`, { cause: error });
-  }
-}
-
-function unknownKey(file: string, key: string, known: readonly string[]): UsageError {
-  const meant = nearest(key, known);
-  const hints = /^(remote_)?password$/.test(key)
-    ? [`A password has no place in this file: use ${key}_file or ${key}_command.`]
-    : [...(meant === null ? [] : [`Did you mean '${meant}'?`]), `The keys are ${known.join(', ')}.`];
-  return new UsageError(`read ${file}: unknown key '${key}'`, { hints });
 }

@@ -3,7 +3,6 @@ import {
   fingerprint,
   type Parse,
   path,
-  paths,
   remote,
   size,
   text,
@@ -25,8 +24,8 @@ export interface ConfigValues {
   readonly passwordCommand: string | null;
   readonly remotePasswordFile: string | null;
   readonly remotePasswordCommand: string | null;
-  readonly identityFiles: readonly string[];
-  readonly knownHostsFile: string | null;
+  readonly identityFile: string | null;
+  readonly knownHosts: string | null;
   readonly caFile: string | null;
   /** 64 lower-case hexadecimal digits. */
   readonly certificateFingerprint: string | null;
@@ -38,7 +37,7 @@ export interface ConfigOption<T> {
   /** In the file; the flag is the same with `-`. */
   readonly key: string;
   readonly env?: string;
-  readonly parse: Parse<T>;
+  readonly parse: Parse<NonNullable<T>>;
   readonly default: T;
   /** How help texts call the value; absent where the option is its own value. */
   readonly argument?: string;
@@ -107,15 +106,15 @@ export const CONFIG_OPTIONS: { readonly [P in keyof ConfigValues]: ConfigOption<
     argument: 'COMMAND',
     help: 'command that prints the password of the account at the remote',
   },
-  identityFiles: {
+  identityFile: {
     key: 'identity_file',
     env: 'SKYLOCK_SSH_IDENTITY',
-    parse: paths,
-    default: [],
+    parse: path,
+    default: null,
     argument: 'FILE',
     help: 'SSH key to offer beside those in ~/.ssh',
   },
-  knownHostsFile: {
+  knownHosts: {
     key: 'known_hosts',
     env: 'SKYLOCK_KNOWN_HOSTS',
     parse: path,
@@ -151,26 +150,30 @@ export const CONFIG_OPTIONS: { readonly [P in keyof ConfigValues]: ConfigOption<
   },
 };
 
-export function flagOf({ key }: Pick<ConfigOption<unknown>, 'key'>): string {
+/** @returns the option's flag, without `--` */
+export function flagOf({ key }: { readonly key: string }): string {
   return key.replaceAll('_', '-');
 }
 
-/** A flag as yargs takes it: no default of its own, so that one which was not given can be told from one that was. */
-export interface ConfigFlag {
+/** A flag as yargs takes it. None has a default, so that one which was not given can be told from one that was. */
+export interface Flag {
   readonly type: 'string' | 'boolean';
   readonly describe: string;
-  readonly requiresArg: boolean;
+  readonly alias?: string;
+  readonly requiresArg?: boolean;
+  readonly group: string;
 }
 
-/** @returns the flags of the options, for a command's builder. */
-export function configFlags(
-  names = Object.keys(CONFIG_OPTIONS) as (keyof ConfigValues)[],
-): Record<string, ConfigFlag> {
-  return Object.fromEntries(
-    names.map((name) => {
-      const { argument, help } = CONFIG_OPTIONS[name];
-      const type = argument === undefined ? 'boolean' : 'string';
-      return [flagOf(CONFIG_OPTIONS[name]), { type, describe: help, requiresArg: type === 'string' }];
-    }),
-  );
+const GROUP = 'Settings:';
+
+/** The flags every command takes: those of the options, and `--json`. */
+export const FLAGS: Readonly<Record<string, Flag>> = {
+  ...Object.fromEntries(Object.values(CONFIG_OPTIONS).map((option) => [flagOf(option), flagFor(option)])),
+  quiet: { ...flagFor(CONFIG_OPTIONS.quiet), alias: 'q' },
+  json: { type: 'boolean', describe: 'print results as JSON', group: GROUP },
+};
+
+function flagFor({ argument, help }: { readonly argument?: string; readonly help: string }): Flag {
+  if (argument === undefined) return { type: 'boolean', describe: help, group: GROUP };
+  return { type: 'string', describe: `${argument}: ${help}`, requiresArg: true, group: GROUP };
 }

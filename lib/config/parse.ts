@@ -25,10 +25,6 @@ export const text: Parse<string> = (value, place) => {
 export const path: Parse<string> = (value, place) =>
   resolve(place.folder, expandHome(text(value, place), place.home));
 
-/** One path, or a list of them. */
-export const paths: Parse<readonly string[]> = (value, place) =>
-  (Array.isArray(value) ? value : [value]).map((each) => path(each, place));
-
 /** A URL, or the path of a folder; what it means is for the remote to say. */
 export const remote: Parse<string> = (value, place) => expandHome(text(value, place), place.home);
 

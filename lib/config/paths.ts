@@ -2,37 +2,33 @@ import { isAbsolute, join } from 'node:path';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** Where things lie on this machine; nothing of it has to be there yet. */
+export interface DataPaths {
+  readonly configFile: string;
+  /** Holds all below. */
+  readonly dataFolder: string;
+  readonly journalFile: string;
+  /** The folder of the state files. */
+  readonly stateFolder: string;
+  /** The repository that is used while no remote is named. */
+  readonly defaultRepository: string;
+  /** What opens it. */
+  readonly defaultKeyFile: string;
+}
+
 const OURS = 'skylock-hybrid';
 
-/**
- * @returns where the journal, the state files and the embedded default lie
- * @see https://specifications.freedesktop.org/basedir-spec/latest/ (a relative path there is to be ignored)
- */
-export function dataFolder(env: Environment, home: string): string {
-  return join(baseFolder(env.XDG_DATA_HOME) ?? join(home, '.local', 'share'), OURS);
-}
-
-export function configFile(env: Environment, home: string): string {
-  return join(baseFolder(env.XDG_CONFIG_HOME) ?? join(home, '.config'), OURS, 'config.toml');
-}
-
-export function journalFile(dataFolder: string): string {
-  return join(dataFolder, 'journal.db');
-}
-
-/** The folder of the state files. */
-export function stateFolder(dataFolder: string): string {
-  return join(dataFolder, 'resume_state');
-}
-
-/** The repository used where no remote is named. */
-export function defaultRepositoryFolder(dataFolder: string): string {
-  return join(dataFolder, 'repository');
-}
-
-/** What opens the repository used where no remote is named. */
-export function defaultKeyFile(dataFolder: string): string {
-  return join(dataFolder, 'repository.key');
+/** @see https://specifications.freedesktop.org/basedir-spec/latest/ (a relative path there is to be ignored) */
+export function dataPaths(env: Environment, home: string): DataPaths {
+  const dataFolder = join(baseFolder(env.XDG_DATA_HOME) ?? join(home, '.local', 'share'), OURS);
+  return {
+    configFile: join(baseFolder(env.XDG_CONFIG_HOME) ?? join(home, '.config'), OURS, 'config.toml'),
+    dataFolder,
+    journalFile: join(dataFolder, 'journal.db'),
+    stateFolder: join(dataFolder, 'resume_state'),
+    defaultRepository: join(dataFolder, 'repository'),
+    defaultKeyFile: join(dataFolder, 'repository.key'),
+  };
 }
 
 /** @returns `~` and `~/…` under the home folder, everything else as it is. */
