@@ -150,17 +150,17 @@ export function openScratch<Tables>(journal: Pick<Journal, 'file'>, tables: stri
   });
 }
 
-/** All missing migrations in one transaction: SQLite would keep half of one that failed, and Kysely's lock is a no-op here. */
+/**
+ * All missing migrations in one transaction: SQLite would keep half of one that failed, and Kysely's lock is a no-op here.
+ * What another process did while this one waited for the lock is not missing any more.
+ */
 async function migrate(db: Kysely<Schema>, sqlite: Database.Database): Promise<void> {
   sqlite.exec('BEGIN EXCLUSIVE');
   try {
-    // Another process may have migrated while this one waited for the lock.
-    if (schemaVersion(sqlite) < SCHEMA_VERSION) {
-      const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } });
-      const { error } = await migrator.migrateToLatest();
-      if (error) throw error;
-      sqlite.pragma(`user_version = ${SCHEMA_VERSION}`);
-    }
+    const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } });
+    const { error } = await migrator.migrateToLatest();
+    if (error) throw error;
+    sqlite.pragma(`user_version = ${SCHEMA_VERSION}`);
     sqlite.exec('COMMIT');
   } catch (error) {
     if (sqlite.inTransaction) sqlite.exec('ROLLBACK');
@@ -218,13 +218,13 @@ function isDamaged(file: string): boolean {
 
 function moveAside(file: string, now: Date): string {
   const target = `${file}.corrupt-${now.toISOString().replace(/[-:]|\.\d+/g, '')}`;
-  renameSync(file, target);
-  // A write-ahead log belongs to the file it was written beside; the new journal must not take it for its own.
-  for (const suffix of ['-wal', '-shm']) {
+  // A process that still has it open writes to its log: the new journal must not take that for its own. The file comes
+  // last, so that none is made in its place before.
+  for (const suffix of ['-wal', '-shm', '']) {
     try {
       renameSync(file + suffix, target + suffix);
     } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT') rmSync(file + suffix, { force: true });
+      if (suffix === '' || systemErrorCode(error) !== 'ENOENT') throw error;
     }
   }
   return target;
