@@ -35,7 +35,7 @@ const OWNERS: Record<string, readonly string[]> = {
   'better-sqlite3': ['lib/journal/database.ts'],
   ssh2: ['lib/remote/'],
   'ssh2-sftp-client': ['lib/remote/sftp.ts'],
-  webdav: ['lib/remote/webdav.ts'],
+  webdav: ['lib/remote/webdav.ts', 'lib/remote/webdav/'],
   'smol-toml': ['lib/config/'],
   'get-east-asian-width': ['lib/view/'],
 };

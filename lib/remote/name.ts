@@ -1,10 +1,16 @@
 import { RemoteError } from '../errors.ts';
 
-const PART = /^(?!\.{1,2}$)[A-Za-z0-9._-]+$/;
+/** None begins with a dot: servers hide such files from a listing (nginx does), and in a login folder they are not ours. */
+const PART = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
 
-/** @throws RemoteError unless `name` is what the port calls a name: it may come from bytes the remote has sent. */
+/** Is it what the port calls a name? */
+export function isName(name: string): boolean {
+  return name.length <= 1024 && name.split('/').every((part) => PART.test(part));
+}
+
+/** @throws RemoteError unless `name` is one: it may come from bytes the remote has sent. */
 export function requireName(name: string): void {
-  if (name.length <= 1024 && name.split('/').every((part) => PART.test(part))) return;
+  if (isName(name)) return;
   throw new RemoteError(`find object ${JSON.stringify(name.slice(0, 80))}: this is no name of an object`, {
     retryable: false,
   });

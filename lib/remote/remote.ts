@@ -17,7 +17,7 @@ export interface PutOptions {
 }
 
 /**
- * Where objects go. A name is one or more parts of `[A-Za-z0-9._-]`, never `.` or `..`, joined by `/`.
+ * Where objects go. A name is one or more parts of `[A-Za-z0-9._-]`, none beginning with `.`, joined by `/`.
  * `null` means absent; anything broken throws {@link RemoteError}. Calls may overlap: an adapter gives each what it
  * needs (a channel, a connection), up to its limits, and makes the rest wait.
  */

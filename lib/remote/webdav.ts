@@ -1,0 +1,123 @@
+import { randomBytes } from 'node:crypto';
+import { posix } from 'node:path';
+import { RemoteError, UsageError } from '../errors.ts';
+import { requireName, requirePrefix } from './name.ts';
+import { type PutOptions, type Remote, TEMPORARY_FOLDER } from './remote.ts';
+import type { RemoteSettings } from './settings.ts';
+import { isThisMachine, type WebdavLocation } from './url.ts';
+import { agentsFor } from './webdav/agents.ts';
+import { type WebdavCalls, webdavCalls } from './webdav/calls.ts';
+import { exchange } from './webdav/exchange.ts';
+import { session } from './webdav/session.ts';
+import { slots } from './webdav/slots.ts';
+import { walk } from './webdav/walk.ts';
+
+export interface WebdavOptions {
+  /** An exchange in which no byte has moved for so long is given up. */
+  readonly silenceMs?: number;
+}
+
+/** What a put that failed may still take to clear up behind itself. */
+const CLEAN_UP_MS = 5_000;
+
+/**
+ * Objects as files under a folder of a WebDAV server. The first call connects, and asks for the password if the server does.
+ *
+ * To read an object in the very moment in which it is replaced is not safe with every server. Apache replaces in two steps,
+ * between which it is absent, and looks up the size of a file before it opens it: a reader may get a part.
+ *
+ * @throws UsageError when the data would cross a network in clear, or a TLS setting makes no sense
+ * @see RFC 4918
+ */
+export async function openWebdav(
+  location: WebdavLocation,
+  settings: RemoteSettings,
+  { silenceMs = 60_000 }: WebdavOptions = {},
+): Promise<Remote> {
+  const url = new URL(location.url);
+  refuseClearText(url, settings.tls.insecureHttp);
+  const connections = Math.min(settings.lanes, settings.maxConnections);
+  const agents = agentsFor(url, settings.tls, connections);
+  const closing = new AbortController();
+  const line = { slots: slots(connections), silenceMs, closing: closing.signal };
+  const calls = webdavCalls(
+    url.origin,
+    session(url, agents, settings, (send, request, read) => exchange(send, request, line, read)),
+  );
+  const root = url.pathname.replace(/\/$/, '').split('/').map(decodeURIComponent).join('/');
+  const pathOf = (name: string) => {
+    requireName(name);
+    return `${root}/${name}`;
+  };
+
+  return {
+    url: location.url,
+
+    async put(name, bytes, options = {}) {
+      const temporary = `${settings.temporaryToken}-${randomBytes(8).toString('hex')}`;
+      const path = pathOf(name);
+      await putObject(calls, `put ${name}`, pathOf(`${TEMPORARY_FOLDER}/${temporary}`), path, bytes, options);
+    },
+
+    async get(name, range) {
+      const path = pathOf(name);
+      if (range?.length !== 0) return calls.download(`get ${name}`, path, range);
+      // HTTP knows no range of no bytes.
+      return (await calls.find(`get ${name}`, path))?.kind === 'object' ? Buffer.alloc(0) : null;
+    },
+
+    async *list(prefix) {
+      requirePrefix(prefix);
+      const readFolder = (folder: string) => calls.readFolder(root, folder);
+      for await (const { objects } of walk(prefix.replace(/\/$/, ''), connections, readFolder))
+        yield* objects;
+    },
+
+    async stat(name) {
+      const found = await calls.find(`look at ${name}`, pathOf(name));
+      return found?.kind === 'object' ? { name, sizeBytes: found.sizeBytes } : null;
+    },
+
+    async remove(name) {
+      await calls.remove(`remove ${name}`, pathOf(name));
+    },
+
+    async close() {
+      closing.abort(new RemoteError(`use ${location.url}: the remote is closed`, { retryable: false }));
+      agents.destroy();
+    },
+  };
+}
+
+/** Under a temporary name first: what a server keeps of an upload that was cut must not look like the object. */
+async function putObject(
+  calls: WebdavCalls,
+  doing: string,
+  temporary: string,
+  path: string,
+  bytes: Uint8Array,
+  { signal, onSent }: PutOptions,
+): Promise<void> {
+  signal?.throwIfAborted();
+  await calls.makeFolder(posix.dirname(temporary));
+  try {
+    await calls.upload(doing, temporary, bytes, { ...(signal && { signal }), ...(onSent && { onSent }) });
+    await calls.makeFolder(posix.dirname(path));
+    signal?.throwIfAborted();
+    // Without the signal: whether the object has its name must be known when this ends.
+    await calls.move(doing, temporary, path);
+  } catch (error) {
+    await calls.remove(doing, temporary, AbortSignal.timeout(CLEAN_UP_MS)).catch(() => {}); // the first error is the one to tell
+    throw error;
+  }
+}
+
+function refuseClearText(url: URL, insecureHttp: boolean): void {
+  if (url.protocol === 'https:' || insecureHttp || isThisMachine(url.hostname)) return;
+  throw new UsageError(`open ${url.href}: http:// would send password and data over the network in clear`, {
+    hints: [
+      `Write https://${url.username && `${url.username}@`}${url.host}${url.pathname} if the server speaks TLS.`,
+      '--insecure-http allows it all the same: only for a network you trust.',
+    ],
+  });
+}

@@ -1,0 +1,180 @@
+import { posix } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type DAVResult, parseXML } from 'webdav';
+import { RemoteError } from '../../errors.ts';
+import type { ByteRange, PutOptions } from '../remote.ts';
+import { type Answer, readPart } from './exchange.ts';
+import { statusFailure } from './failures.ts';
+import { type Found, type Page, readFound, readPage } from './listing.ts';
+import type { Request } from './session.ts';
+import { inTurns } from './turns.ts';
+
+/** What is asked of a WebDAV server: a call a method of RFC 4918. Paths are absolute on the server, not encoded. */
+export interface WebdavCalls {
+  /** Resolves when the server has taken all bytes and has them in full. */
+  upload(doing: string, path: string, bytes: Uint8Array, options: PutOptions): Promise<void>;
+  /** Replaces what is there. */
+  move(doing: string, from: string, to: string): Promise<void>;
+  /** @returns `null` when nothing, or a folder, is there */
+  download(doing: string, path: string, range: ByteRange | undefined): Promise<Buffer | null>;
+  find(doing: string, path: string, signal?: AbortSignal): Promise<Found | null>;
+  /** @param root the repository's path, which names in the page are relative to; @param folder one of those, or empty */
+  readFolder(root: string, folder: string): Promise<Page>;
+  /** That nothing is there is fine. */
+  remove(doing: string, path: string, signal?: AbortSignal): Promise<void>;
+  /** Makes a folder and those above it; each once, whoever asks. */
+  makeFolder(path: string): Promise<void>;
+}
+
+/** An answer that is larger is parsed by nobody: it would be of some 40,000 objects in one folder. */
+const MAX_XML_BYTES = 32 * 1024 * 1024;
+
+const FORBIDDEN = Symbol('HTTP 403');
+const REPLACED_BY_THEN_MS = 100;
+
+const NOTHING_THERE = [404, 410];
+
+/** @param origin of the server: `https://host:port` */
+export function webdavCalls(origin: string, request: Request): WebdavCalls {
+  const propfind = <T>(
+    doing: string,
+    path: string,
+    depth: 0 | 1,
+    signal: AbortSignal | undefined,
+    read: (found: DAVResult) => T,
+  ) =>
+    request(
+      { doing, method: 'PROPFIND', path, headers: { Depth: String(depth) }, signal },
+      async (answer) => {
+        if (NOTHING_THERE.includes(answer.status)) return null;
+        requireStatus(doing, answer, [207]);
+        return read(await readMultistatus(doing, answer));
+      },
+    );
+
+  const inTurn = inTurns();
+
+  const find: WebdavCalls['find'] = (doing, path, signal) => propfind(doing, path, 0, signal, readFound);
+
+  const remove: WebdavCalls['remove'] = (doing, path, signal) =>
+    request({ doing, method: 'DELETE', path, signal }, async (answer) =>
+      requireStatus(doing, answer, [200, 202, 204, ...NOTHING_THERE]),
+    );
+
+  /** @returns whether it could be moved; not where the server replaces nothing */
+  const tryMove = (doing: string, from: string, to: string) =>
+    request(
+      {
+        doing,
+        method: 'MOVE',
+        path: from,
+        headers: { Destination: `${origin}${encodePath(to)}`, Overwrite: 'T' },
+      },
+      async (answer) => {
+        if (answer.status === 412) return false;
+        if (answer.status === 404) {
+          // Somebody else has cleared it away, or has replaced the object at the same moment.
+          throw new RemoteError(`${doing}: it was gone before it had its name (HTTP 404)`, {
+            retryable: true,
+          });
+        }
+        requireStatus(doing, answer, [200, 201, 204]);
+        return true;
+      },
+    );
+
+  return {
+    find,
+    remove,
+
+    async upload(doing, path, bytes, { signal, onSent }) {
+      const put = { doing, method: 'PUT', path, body: bytes, signal, ...(onSent && { onSent }) } as const;
+      await request(put, async (answer) => requireStatus(doing, answer, [200, 201, 204]));
+      const found = await find(doing, path, signal);
+      if (found?.kind === 'object' && found.sizeBytes === bytes.length) return;
+      const arrived = found?.kind === 'object' ? `${found.sizeBytes} of ${bytes.length}` : 'none of the';
+      throw new RemoteError(`${doing}: ${arrived} bytes arrived`, { retryable: true });
+    },
+
+    move: (doing, from, to) =>
+      // Apache lets two MOVEs to one name trip over each other, and one of them fail.
+      inTurn(to, async () => {
+        if (await tryMove(doing, from, to)) return;
+        await remove(doing, to);
+        if (await tryMove(doing, from, to)) return;
+        throw new RemoteError(`${doing}: the server does not give the object its name`, { retryable: true });
+      }),
+
+    async download(doing, path, range) {
+      const last = range === undefined ? 0 : range.offset + range.length - 1;
+      const headers = range === undefined ? {} : { Range: `bytes=${range.offset}-${last}` };
+      const get = (isLastTry: boolean) =>
+        request({ doing, method: 'GET', path, headers }, async (answer) => {
+          if (answer.status === 403 && !isLastTry) return FORBIDDEN;
+          // A folder is sent on to its own name, with a '/'; what is shown there is a page for people.
+          if (NOTHING_THERE.includes(answer.status) || new URL(answer.url).pathname.endsWith('/'))
+            return null;
+          if (range !== undefined && answer.status === 416) return Buffer.alloc(0);
+          requireStatus(doing, answer, range === undefined ? [200] : [200, 206]);
+          return readPart(doing, answer, range);
+        });
+      const bytes = await get(false);
+      if (bytes !== FORBIDDEN) return bytes;
+      // Apache says 403 also of a file that is replaced just then: asked again, it means what it says.
+      await sleep(REPLACED_BY_THEN_MS);
+      return (await get(true)) as Buffer | null;
+    },
+
+    async readFolder(root, folder) {
+      const doing = `list ${folder || 'the repository'}`;
+      const path = `${posix.join(root, folder)}/`.replace(/\/+$/, '/');
+      const page = await propfind(doing, path, 1, undefined, (found) => readPage(found, root, folder));
+      return page ?? { objects: [], folders: [] };
+    },
+
+    makeFolder: folderMaker(async (path) => {
+      const doing = `make folder ${path}`;
+      return request({ doing, method: 'MKCOL', path: `${path}/` }, async (answer) => {
+        // 405: it is there already (RFC 4918, section 9.3.1); whether it is a folder, the put into it will tell.
+        if (answer.status === 201 || answer.status === 200 || answer.status === 405) return true;
+        if (answer.status === 409 || answer.status === 404) return false;
+        throw statusFailure(doing, answer);
+      });
+    }),
+  };
+}
+
+/** @param make makes one folder; @returns false when the one above it is missing */
+function folderMaker(make: (path: string) => Promise<boolean>): (path: string) => Promise<void> {
+  const made = new Map<string, Promise<void>>();
+  const makeAll = async (path: string): Promise<void> => {
+    if (path === '' || path === '/' || (await make(path))) return;
+    await makeFolder(posix.dirname(path));
+    if (await make(path)) return;
+    throw new RemoteError(`make folder ${path}: the folder above it is gone`, { retryable: false });
+  };
+  const makeFolder = (path: string): Promise<void> => {
+    const making = made.get(path) ?? makeAll(path);
+    made.set(path, making);
+    making.catch(() => made.delete(path));
+    return making;
+  };
+  return makeFolder;
+}
+
+function requireStatus(doing: string, answer: Answer, statuses: readonly number[]): void {
+  if (!statuses.includes(answer.status)) throw statusFailure(doing, answer);
+}
+
+async function readMultistatus(doing: string, answer: Answer): Promise<DAVResult> {
+  const text = (await readPart(doing, answer, undefined, MAX_XML_BYTES)).toString('utf8');
+  try {
+    return await parseXML(text);
+  } catch (cause) {
+    throw new RemoteError(`${doing}: the server's answer is not WebDAV`, { retryable: false, cause });
+  }
+}
+
+function encodePath(path: string): string {
+  return path.split('/').map(encodeURIComponent).join('/');
+}

@@ -1,0 +1,50 @@
+import { RemoteError } from '../../errors.ts';
+
+/** Ends an exchange in which no byte moves any more: what is timed is the silence, not the transfer. */
+export interface SilenceWatch {
+  /** Aborted with a RemoteError after the silence, or with the reason of one of the other signals. */
+  readonly signal: AbortSignal;
+  /** A byte has moved. */
+  heard(): void;
+  /**
+   * The last byte is handed to the system, whose buffers may hold megabytes that have yet to go: as long as all the
+   * others took, the answer may take in addition.
+   */
+  allSent(): void;
+  end(): void;
+}
+
+export function watchSilence(
+  doing: string,
+  silenceMs: number,
+  signals: readonly AbortSignal[],
+): SilenceWatch {
+  const silence = new AbortController();
+  const startedAt = performance.now();
+  let allowedMs = silenceMs;
+  let heardAt = startedAt;
+  let timer: NodeJS.Timeout;
+  const look = () => {
+    const leftMs = heardAt + allowedMs - performance.now();
+    if (leftMs > 0) {
+      timer = setTimeout(look, leftMs);
+      return;
+    }
+    const seconds = Math.round(allowedMs / 1000);
+    silence.abort(new RemoteError(`${doing}: the server was silent for ${seconds} s`, { retryable: true }));
+  };
+  timer = setTimeout(look, silenceMs);
+  return {
+    signal: AbortSignal.any([silence.signal, ...signals]),
+    heard() {
+      heardAt = performance.now();
+    },
+    allSent() {
+      heardAt = performance.now();
+      allowedMs = silenceMs + (heardAt - startedAt);
+    },
+    end() {
+      clearTimeout(timer);
+    },
+  };
+}
