@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { systemErrorCode } from '../errors.ts';
 import { fileError } from './file-error.ts';
 
 /**
@@ -21,17 +22,28 @@ export function writePrivateFile(path: string, content: string, place: 'replace'
   const temporary = `${path}.${randomBytes(6).toString('hex')}`;
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    withFile(temporary, 'wx', (file) => writeFileSync(file, content));
-    // Unlike a rename, a link never replaces what another process has put there meanwhile.
-    if (place === 'keep') linkSync(temporary, path);
-    else renameSync(temporary, path);
+    try {
+      withFile(temporary, 'wx', (file) => writeFileSync(file, content));
+      if (place === 'keep' && !linkUnlessThere(temporary, path)) return false;
+      if (place === 'replace') renameSync(temporary, path);
+    } finally {
+      rmSync(temporary, { force: true });
+    }
     withFile(dirname(path), 'r', () => {});
     return true;
   } catch (error) {
-    if (place === 'keep' && (error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw fileError(`write ${path}`, error);
-  } finally {
-    rmSync(temporary, { force: true });
+  }
+}
+
+/** Unlike a rename, a link never replaces what another process has put there meanwhile. */
+function linkUnlessThere(temporary: string, path: string): boolean {
+  try {
+    linkSync(temporary, path);
+    return true;
+  } catch (error) {
+    if (systemErrorCode(error) === 'EEXIST') return false;
+    throw error;
   }
 }
 
