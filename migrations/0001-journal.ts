@@ -36,7 +36,9 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       owner_started TEXT,
       owner_boot TEXT
     ) STRICT`.execute(db);
-  await sql`CREATE INDEX run_by_set ON run (source_set, state)`.execute(db);
+  await sql`CREATE INDEX run_by_set ON run (source_set)`.execute(db);
+  // The next backup of the same sources goes on with the unfinished one: there is never a second.
+  await sql`CREATE UNIQUE INDEX run_to_resume ON run (source_set) WHERE state <> 'complete'`.execute(db);
   await sql`CREATE INDEX run_unfinished ON run (started_at) WHERE state <> 'complete'`.execute(db);
 
   // One row an entry of a source set, as the newest run found it; the run that follows compares with it.

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { LockedError } from '../errors.ts';
 import type { Journal } from './database.ts';
 import { livingOwner, type Owner } from './owner.ts';
@@ -44,8 +45,7 @@ const findUnfinished = statement<{ sourceSet: number }>()((db, { sourceSet }) =>
     .selectFrom('run')
     .selectAll()
     .where('source_set', '=', sourceSet)
-    .where('state', 'in', ['running', 'interrupted'])
-    .orderBy('started_at', 'desc'),
+    .where('state', '<>', sql.lit('complete') /* a literal, or SQLite would not take the partial index */),
 );
 
 const takeOver = statement<{ id: number; now: number; pid: number; started: string; boot: string }>()(

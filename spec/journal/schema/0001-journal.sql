@@ -89,6 +89,8 @@ CREATE INDEX entry_pending ON entry (source_set, path) WHERE state = 'pending';
 
 CREATE INDEX pack_without_index ON pack (repository) WHERE directory IS NOT NULL;
 
-CREATE INDEX run_by_set ON run (source_set, state);
+CREATE INDEX run_by_set ON run (source_set);
+
+CREATE UNIQUE INDEX run_to_resume ON run (source_set) WHERE state <> 'complete';
 
 CREATE INDEX run_unfinished ON run (started_at) WHERE state <> 'complete';

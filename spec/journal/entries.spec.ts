@@ -1,0 +1,428 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  applyPlan,
+  demoteBrokenFiles,
+  durablePrefix,
+  journalEntries,
+  markUnreadable,
+  partlyUploadedBytes,
+  pendingFiles,
+  type ReadFile,
+  recordUploaded,
+  resetEntry,
+  uploadedEntries,
+  uploadedPaths,
+} from '../../lib/journal/entries.ts';
+import { forgetPacks, isKnownChunk, knownPacks } from '../../lib/journal/packs.ts';
+import { rememberRepository } from '../../lib/journal/repositories.ts';
+import { completeRun, type Run, totalsOf } from '../../lib/journal/runs.ts';
+import { add, claim, entryAt, hash, type Lent, NOW, packOf, piecesOf, withJournal } from './fixture.ts';
+
+const LATER = new Date(NOW.getTime() + 60_000);
+
+function read(entry: bigint, chunks: number, torn = false): ReadFile {
+  return { entry, chunks, bytes: 1000 * chunks, torn };
+}
+
+/** Uploads one file, whose chunks have these names, with a pack that holds them all. */
+function upload({ journal }: Lent, run: Run, entry: bigint, ...names: string[]): void {
+  const batch = {
+    pack: packOf(...names),
+    pieces: piecesOf(entry, 0, ...names),
+    completed: [read(entry, names.length)],
+  };
+  recordUploaded(journal, run, batch, NOW);
+}
+
+function statesOf({ journal }: Lent, run: Run): Record<string, string> {
+  return Object.fromEntries(
+    [...journalEntries(journal, run.sourceSet)].map(({ path, state }) => [String(path), state]),
+  );
+}
+
+const entries = suite('entries');
+
+const INTEGERS = [0n, 1n, 2n ** 53n - 1n, 2n ** 53n + 1n, 1_762_525_230_123_456_789n, 2n ** 63n - 1n, -1n];
+entries('come back to the last bit', async () => {
+  await withJournal((lent) => {
+    const found = INTEGERS.map((value, index) =>
+      entryAt(`/home/docs/${index}`, {
+        size: value,
+        mtimeNs: value,
+        ctimeNs: value,
+        inode: value,
+        device: value,
+        links: value,
+        specialDevice: value,
+        type: index % 2 === 0 ? 'file' : 'symlink',
+        target: index % 2 === 0 ? null : Buffer.from([0xff, 0x2f, 0x80]),
+      }),
+    );
+    const rows = add(lent.journal, claim(lent), ...found);
+    assert.equal(
+      rows.map(({ id, state, ...entry }) => entry),
+      found,
+    );
+  });
+});
+
+const PATHS: readonly Buffer[] = [
+  Buffer.from('/a'),
+  Buffer.from('/a-b'),
+  Buffer.from('/a/c'),
+  Buffer.from([0x2f, 0x61, 0x80]),
+  Buffer.from('/a\n"\u0001'),
+  Buffer.from('/\u{10ffff}'),
+  Buffer.from([0x2f, 0xff, 0xfe]),
+  Buffer.concat([Buffer.from('/long'), Buffer.alloc(4000, 0x78)]),
+];
+entries('come in the byte order of their paths, which are bytes', async () => {
+  await withJournal((lent) => {
+    const rows = add(lent.journal, claim(lent), ...PATHS.map((path) => entryAt(path)));
+    assert.equal(
+      rows.map(({ path }) => path),
+      PATHS.toSorted(Buffer.compare),
+    );
+  });
+});
+
+for (const count of [0, 1, 499, 500, 501, 1000, 1001]) {
+  entries(`come all and once, however many there are: ${count}`, async () => {
+    await withJournal((lent) => {
+      const run = claim(lent);
+      const paths = Array.from(
+        { length: count },
+        (_, index) => `/home/docs/${String(index).padStart(5, '0')}`,
+      );
+      const rows = add(lent.journal, run, ...paths.map((path) => entryAt(path)));
+      assert.equal(
+        rows.map(({ path }) => String(path)),
+        paths,
+      );
+      assert.equal(
+        Array.from(pendingFiles(lent.journal, run.sourceSet), ({ path }) => String(path)),
+        paths,
+      );
+      const batch = {
+        pack: packOf('x'),
+        pieces: rows.flatMap(({ id }) => piecesOf(id, 0, 'x')),
+        completed: rows.map(({ id }) => read(id, 1)),
+      };
+      recordUploaded(lent.journal, run, batch, NOW);
+      assert.equal([...uploadedPaths(lent.journal, run.sourceSet)].flat().map(String), paths);
+      assert.equal(
+        Array.from(uploadedEntries(lent.journal, run.sourceSet), ({ path }) => String(path)),
+        paths,
+      );
+      assert.equal([...pendingFiles(lent.journal, run.sourceSet)], []);
+    });
+  });
+}
+
+entries('of one source set are not those of another', async () => {
+  await withJournal((lent) => {
+    const docs = claim(lent);
+    const pictures = claim(lent, { name: 'pictures' });
+    add(lent.journal, docs, entryAt('/home/x'));
+    assert.equal([...journalEntries(lent.journal, pictures.sourceSet)], []);
+    add(lent.journal, pictures, entryAt('/home/x'));
+    assert.is([...journalEntries(lent.journal, docs.sourceSet)].length, 1);
+  });
+});
+
+entries('wait for upload when they are files with content', async () => {
+  await withJournal((lent) => {
+    const run = claim(lent);
+    const others = ['folder', 'symlink', 'fifo', 'socket', 'block_device', 'character_device'];
+    add(
+      lent.journal,
+      run,
+      entryAt('/full'),
+      entryAt('/empty', { size: 0n }),
+      ...others.map((type) => entryAt(`/${type}`, { type, size: 0n })),
+    );
+    assert.equal(
+      Array.from(pendingFiles(lent.journal, run.sourceSet), ({ path }) => String(path)),
+      ['/full'],
+    );
+    assert.equal([...uploadedPaths(lent.journal, run.sourceSet)].flat().map(String), ['/empty']);
+    assert.is([...uploadedEntries(lent.journal, run.sourceSet)].length, 7);
+  });
+});
+
+entries('may be given back one by one while they change', async () => {
+  await withJournal((lent) => {
+    const run = claim(lent);
+    add(
+      lent.journal,
+      run,
+      ...Array.from({ length: 1200 }, (_, index) => entryAt(`/${String(index).padStart(4, '0')}`)),
+    );
+    const seen: string[] = [];
+    for (const { id, path } of pendingFiles(lent.journal, run.sourceSet)) {
+      seen.push(String(path));
+      if (seen.length % 3 === 0) markUnreadable(lent.journal, id);
+    }
+    assert.is(seen.length, 1200);
+    assert.is(new Set(seen).size, 1200);
+  });
+});
+
+entries.run();
+
+const planning = suite('a plan');
+
+planning('adds, changes, moves and drops entries', async () => {
+  await withJournal((lent) => {
+    const { journal } = lent;
+    const run = claim(lent);
+    const rows = add(journal, run, ...['/changed', '/gone', '/kept', '/moved'].map((path) => entryAt(path)));
+    const batch = {
+      pack: packOf('x'),
+      pieces: rows.flatMap(({ id }) => piecesOf(id, 0, 'x')),
+      completed: rows.map(({ id }) => read(id, 1)),
+    };
+    recordUploaded(journal, run, batch, NOW);
+    const [changed, gone, , moved] = rows;
+    applyPlan(journal, run, {
+      added: [entryAt('/added')],
+      changed: [{ id: changed!.id, entry: entryAt('/changed', { mtimeNs: 5n }) }],
+      moved: [{ id: moved!.id, entry: entryAt('/moved', { device: 65n }), state: 'uploaded' }],
+      gone: [gone!.id],
+    });
+    assert.equal(statesOf(lent, run), {
+      '/added': 'pending',
+      '/changed': 'pending',
+      '/kept': 'uploaded',
+      '/moved': 'uploaded',
+    });
+    assert.equal(durablePrefix(journal, run.repository, changed!.id), { chunks: 0, bytes: 0 });
+    assert.equal(durablePrefix(journal, run.repository, gone!.id), { chunks: 0, bytes: 0 });
+    assert.equal(durablePrefix(journal, run.repository, moved!.id), { chunks: 1, bytes: 1000 });
+    const now = [...journalEntries(journal, run.sourceSet)];
+    assert.is(now.find(({ path }) => String(path) === '/changed')!.mtimeNs, 5n);
+    assert.is(now.find(({ path }) => String(path) === '/moved')!.device, 65n);
+  });
+});
+
+planning('is written down whole or not at all', async () => {
+  await withJournal((lent) => {
+    const run = claim(lent);
+    add(lent.journal, run, entryAt('/there'));
+    const plan = { added: [entryAt('/new'), entryAt('/there')], changed: [], moved: [], gone: [] };
+    assert.throws(() => applyPlan(lent.journal, run, plan), /UNIQUE/);
+    assert.equal(Object.keys(statesOf(lent, run)), ['/there']);
+  });
+});
+
+planning.run();
+
+const uploading = suite('what was uploaded');
+
+uploading('completes a file with its last piece, in whatever order the packs become durable', async () => {
+  await withJournal((lent) => {
+    const { journal } = lent;
+    const run = claim(lent);
+    const [file] = add(journal, run, entryAt('/big', { size: 4000n }));
+    const { id } = file!;
+    const record = (names: string[], from: number, completed: ReadFile[] = []) =>
+      recordUploaded(
+        journal,
+        run,
+        { pack: packOf(...names), pieces: piecesOf(id, from, ...names), completed },
+        LATER,
+      );
+    record(['c'], 2);
+    assert.equal(durablePrefix(journal, run.repository, id), { chunks: 0, bytes: 0 });
+    assert.is(partlyUploadedBytes(journal, run), 0);
+    record(['a'], 0);
+    assert.equal(durablePrefix(journal, run.repository, id), { chunks: 1, bytes: 1000 });
+    record(['b'], 1);
+    assert.equal(durablePrefix(journal, run.repository, id), { chunks: 3, bytes: 3000 });
+    assert.is(partlyUploadedBytes(journal, run), 3000);
+    assert.equal(statesOf(lent, run), { '/big': 'pending' });
+    record(['d'], 3, [read(id, 4)]);
+    assert.equal(statesOf(lent, run), { '/big': 'uploaded' });
+    assert.is(partlyUploadedBytes(journal, run), 0);
+    assert.equal([...uploadedEntries(journal, run.sourceSet)][0]!.chunks, ['a', 'b', 'c', 'd'].map(hash));
+    const { uploadedFiles, uploadedBytes, updatedAt } = totalsOf(journal, run);
+    assert.equal(
+      { uploadedFiles, uploadedBytes, updatedAt },
+      { uploadedFiles: 1, uploadedBytes: 4000, updatedAt: LATER },
+    );
+  });
+});
+
+uploading('counts once, even when the same is recorded again', async () => {
+  await withJournal((lent) => {
+    const { journal } = lent;
+    const run = claim(lent);
+    const [file] = add(journal, run, entryAt('/a'));
+    const batch = {
+      pack: packOf('a', 'b'),
+      pieces: piecesOf(file!.id, 0, 'a', 'b'),
+      completed: [read(file!.id, 2)],
+    };
+    recordUploaded(journal, run, batch, NOW);
+    recordUploaded(journal, run, batch, NOW);
+    assert.is(totalsOf(journal, run).uploadedFiles, 1);
+    assert.is(totalsOf(journal, run).uploadedBytes, 2000);
+    assert.is(knownPacks(journal, run.repository).length, 1);
+  });
+});
+
+uploading('never completes a file one of whose pieces is missing, and then records nothing', async () => {
+  await withJournal((lent) => {
+    const { journal } = lent;
+    const run = claim(lent);
+    const [file] = add(journal, run, entryAt('/a'));
+    const gap = [...piecesOf(file!.id, 0, 'a'), ...piecesOf(file!.id, 2, 'c')];
+    const batch = { pack: packOf('a', 'c'), pieces: gap, completed: [read(file!.id, 3)] };
+    assert.throws(() => recordUploaded(journal, run, batch, NOW), /not all of its 3 chunks are recorded/);
+    assert.equal(statesOf(lent, run), { '/a': 'pending' });
+    assert.not(isKnownChunk(journal, run.repository, hash('a')));
+    assert.is(totalsOf(journal, run).uploadedFiles, 0);
+  });
+});
+
+uploading('of a file that has become shorter forgets the pieces behind its end', async () => {
+  await withJournal((lent) => {
+    const { journal } = lent;
+    const run = claim(lent);
+    const [file] = add(journal, run, entryAt('/a'));
+    const { id } = file!;
+    recordUploaded(
+      journal,
+      run,
+      { pack: packOf('a', 'b', 'c'), pieces: piecesOf(id, 0, 'a', 'b', 'c'), completed: [] },
+      NOW,
+    );
+    recordUploaded(journal, run, { pack: null, pieces: piecesOf(id, 0, 'c'), completed: [read(id, 1)] }, NOW);
+    assert.equal([...uploadedEntries(journal, run.sourceSet)][0]!.chunks, [hash('c')]);
+  });
+});
+
+uploading('of a file that changed meanwhile counts for nothing any more', async () => {
+  await withJournal((lent) => {
+    const { journal } = lent;
+    const run = claim(lent);
+    const [file] = add(journal, run, entryAt('/a'));
+    recordUploaded(
+      journal,
+      run,
+      { pack: packOf('a'), pieces: piecesOf(file!.id, 0, 'a'), completed: [] },
+      NOW,
+    );
+    resetEntry(journal, run, file!.id, entryAt('/a', { size: 9n }));
+    assert.equal(durablePrefix(journal, run.repository, file!.id), { chunks: 0, bytes: 0 });
+    assert.ok(isKnownChunk(journal, run.repository, hash('a')));
+  });
+});
+
+uploading('of a file that never stood still is kept, and read again by the next run', async () => {
+  await withJournal((lent) => {
+    const { journal } = lent;
+    const run = claim(lent);
+    const [file] = add(journal, run, entryAt('/a'));
+    const batch = {
+      pack: packOf('a'),
+      pieces: piecesOf(file!.id, 0, 'a'),
+      completed: [read(file!.id, 1, true)],
+    };
+    recordUploaded(journal, run, batch, NOW);
+    const [row] = [...uploadedEntries(journal, run.sourceSet)];
+    assert.is(row!.size, 1000n);
+    assert.is(row!.ctimeNs, 0n);
+  });
+});
+
+uploading('holds the chunks of small and of huge files, in their order', async () => {
+  await withJournal((lent) => {
+    const { journal } = lent;
+    const run = claim(lent);
+    const limit = 8n * 1024n * 1024n;
+    const sizes: Record<string, bigint> = {
+      '/1': limit - 1n,
+      '/2': limit,
+      '/3': limit + 1n,
+      '/4': 5n,
+      '/5': 0n,
+    };
+    const rows = add(journal, run, ...Object.entries(sizes).map(([path, size]) => entryAt(path, { size })));
+    const names = Array.from({ length: 12 }, (_, index) => `chunk ${11 - index}`);
+    recordUploaded(journal, run, { pack: packOf(...names), pieces: [], completed: [] }, NOW);
+    for (const { id, size } of rows) {
+      if (size === 0n) continue;
+      recordUploaded(
+        journal,
+        run,
+        { pack: null, pieces: piecesOf(id, 0, ...names), completed: [read(id, 12)] },
+        NOW,
+      );
+    }
+    const chunks = [...uploadedEntries(journal, run.sourceSet)].map((entry) => entry.chunks);
+    const all = names.map(hash);
+    assert.equal(chunks, [all, all, all, all, []]);
+  });
+});
+
+uploading.run();
+
+const lost = suite('a chunk that is lost on the remote');
+
+lost('makes every file that needs it pending again, and takes it off the count', async () => {
+  await withJournal((lent) => {
+    const { journal } = lent;
+    const run = claim(lent);
+    const rows = add(journal, run, entryAt('/both'), entryAt('/first'), entryAt('/second'));
+    upload(lent, run, rows[1]!.id, 'a');
+    upload(lent, run, rows[2]!.id, 'b');
+    upload(lent, run, rows[0]!.id, 'a', 'b'); // its pack brings nothing new
+    const pack = knownPacks(journal, run.repository).find(({ name }) => name.equals(packOf('a').name));
+    forgetPacks(journal, [pack!.id]);
+    assert.equal(demoteBrokenFiles(journal, run, LATER), { files: 2, bytes: 6000 });
+    assert.equal(statesOf(lent, run), { '/both': 'pending', '/first': 'pending', '/second': 'uploaded' });
+    assert.is(totalsOf(journal, run).uploadedFiles, 1);
+    assert.equal(durablePrefix(journal, run.repository, rows[0]!.id), { chunks: 0, bytes: 0 });
+    assert.equal(demoteBrokenFiles(journal, run, LATER), { files: 0, bytes: 0 });
+  });
+});
+
+lost('is not taken off a count that never had it', async () => {
+  await withJournal((lent) => {
+    const { journal } = lent;
+    const first = claim(lent);
+    const [file] = add(journal, first, entryAt('/a'));
+    upload(lent, first, file!.id, 'a');
+    completeRun(journal, first);
+    const second = claim(lent);
+    forgetPacks(
+      journal,
+      knownPacks(journal, second.repository).map(({ id }) => id),
+    );
+    demoteBrokenFiles(journal, second, NOW);
+    assert.is(totalsOf(journal, second).uploadedFiles, 0);
+    assert.is(totalsOf(journal, second).uploadedBytes, 0);
+  });
+});
+
+lost('of one repository is not lost in another', async () => {
+  await withJournal((lent) => {
+    const { journal } = lent;
+    const other = { ...lent, repository: rememberRepository(journal, 'second', 'file:///other') };
+    const [here, there] = [claim(lent), claim(other)];
+    for (const run of [here, there]) {
+      const [file] = add(journal, run, entryAt('/a'));
+      upload(lent, run, file!.id, 'a');
+    }
+    forgetPacks(
+      journal,
+      knownPacks(journal, here.repository).map(({ id }) => id),
+    );
+    assert.equal(demoteBrokenFiles(journal, there, NOW), { files: 0, bytes: 0 });
+    assert.equal(demoteBrokenFiles(journal, here, NOW), { files: 1, bytes: 3000 });
+  });
+});
+
+lost.run();

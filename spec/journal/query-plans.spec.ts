@@ -1,0 +1,137 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import * as entries from '../../lib/journal/entries.ts';
+import * as packs from '../../lib/journal/packs.ts';
+import { completeRun, interruptRun } from '../../lib/journal/runs.ts';
+import { abandonRun, unfinishedRuns } from '../../lib/journal/unfinished.ts';
+import {
+  add,
+  claim,
+  entryAt,
+  hash,
+  type Lent,
+  NOBODY,
+  NOW,
+  packOf,
+  piecesOf,
+  withJournal,
+} from './fixture.ts';
+
+interface QueryPlan {
+  readonly query: string;
+  /** How SQLite goes about it, a step a line. */
+  readonly steps: readonly string[];
+}
+
+/** Does what a backup and those who look after it do, and collects every query they use. */
+async function queryPlans(): Promise<QueryPlan[]> {
+  const plans: QueryPlan[] = [];
+  await withJournal((lent) => {
+    const { sqlite } = lent.journal;
+    const queries = new Set<string>();
+    const prepare = sqlite.prepare.bind(sqlite);
+    sqlite.prepare = ((query: string) => {
+      queries.add(query);
+      return prepare(query);
+    }) as typeof prepare;
+    backUp(lent);
+    for (const query of queries) {
+      const parameters = new Array(query.split('?').length - 1).fill(null);
+      const rows = prepare(`EXPLAIN QUERY PLAN ${query}`).all(...parameters) as { detail: string }[];
+      plans.push({ query, steps: rows.map(({ detail }) => detail) });
+    }
+  });
+  return plans;
+}
+
+function backUp(lent: Lent): void {
+  const { journal, repository } = lent;
+  const run = claim(lent, { owner: NOBODY });
+  const [changed, gone, file] = add(journal, run, entryAt('/changed'), entryAt('/gone'), entryAt('/x'));
+  const entry = entryAt('/changed', { size: 2n ** 40n });
+  const moved = [{ id: file!.id, entry: entryAt('/x'), state: 'pending' as const }];
+  entries.applyPlan(journal, run, {
+    added: [],
+    changed: [{ id: changed!.id, entry }],
+    moved,
+    gone: [gone!.id],
+  });
+  for (const { id } of entries.pendingFiles(journal, run.sourceSet))
+    entries.durablePrefix(journal, repository, id);
+  entries.partlyUploadedBytes(journal, run);
+  packs.isKnownChunk(journal, repository, hash('a'));
+  const completed = [file!, changed!].map(({ id }) => ({ entry: id, chunks: 1, bytes: 3000, torn: true }));
+  const pieces = [file!, changed!].flatMap(({ id }) => piecesOf(id, 0, 'a'));
+  entries.recordUploaded(journal, run, { pack: packOf('a'), pieces, completed }, NOW);
+  entries.recordUploaded(journal, run, { pack: null, pieces, completed }, NOW);
+  entries.markUnreadable(journal, file!.id);
+  packs.packsWithoutIndex(journal, repository);
+  packs.recordIndex(journal, repository, 'index/one', [packOf('b')]);
+  packs.seenIndexes(journal, repository);
+  packs.chunkLocation(journal, repository, hash('a'));
+  packs.forgetPacks(
+    journal,
+    packs
+      .knownPacks(journal, repository)
+      .map(({ id }) => id)
+      .slice(1),
+  );
+  entries.demoteBrokenFiles(journal, run, NOW);
+  for (const _ of entries.uploadedEntries(journal, run.sourceSet));
+  for (const _ of entries.uploadedPaths(journal, run.sourceSet));
+  interruptRun(journal, run);
+  for (const unfinished of unfinishedRuns(journal)) abandonRun(journal, unfinished);
+  completeRun(journal, claim(lent));
+}
+
+const plans = await queryPlans();
+
+function stepsOf(...parts: string[]): readonly string[] {
+  const found = plans.filter(({ query }) => parts.every((part) => query.includes(part)));
+  assert.is(found.length, 1, `${found.length} queries hold ${parts.join(' and ')}`);
+  return found[0]!.steps;
+}
+
+const queries = suite('the queries of a backup');
+
+queries('are all looked at', () => {
+  assert.ok(plans.length >= 35, `${plans.length} queries`);
+});
+
+queries('never walk a whole table, nor sort', () => {
+  const breaches = plans.flatMap(({ query, steps }) =>
+    steps
+      .filter((step) => /^SCAN|TEMP B-TREE/.test(step))
+      .filter((step) => step !== 'SCAN run USING INDEX run_unfinished') // which holds the unfinished runs only
+      .map((step) => `${step}: ${query}`),
+  );
+  assert.equal(breaches, []);
+});
+
+queries('find the files that still wait without passing over the others', () => {
+  assert.match(
+    stepsOf(`"state" = 'pending'`, 'order by "path"').join(),
+    'USING INDEX entry_pending (source_set=? AND path>?)',
+  );
+  assert.match(
+    stepsOf(`"entry"."state" = 'pending'`, 'inner join "entry_chunk"').join(),
+    'INDEX entry_pending (source_set=?)',
+  );
+});
+
+queries('find the unfinished runs without passing over the complete ones', () => {
+  assert.match(stepsOf(`"run"."state" <> 'complete'`).join(), 'SCAN run USING INDEX run_unfinished');
+  assert.match(
+    stepsOf('from "run" where "source_set" = ? and').join(),
+    'USING INDEX run_to_resume (source_set=?)',
+  );
+});
+
+queries('find the packs no index holds without passing over the others', () => {
+  assert.match(
+    stepsOf('from "pack"', '"directory" is not null').join(),
+    'INDEX pack_without_index (repository=?)',
+  );
+});
+
+queries.run();
