@@ -34,7 +34,7 @@ export interface Tally {
   readonly scanning: Set<string>;
   /** By number. */
   readonly lanes: Map<number, Lane>;
-  rate: Rate;
+  readonly rate: Rate;
   retry: { readonly reason: string; readonly atMs: number; readonly untilMs: number } | null;
 }
 
@@ -108,7 +108,8 @@ export function sampleRates(tally: Tally, nowMs: number): void {
     inFlightBytes += sentBytes;
     lane.rate.sample(nowMs, lane.movedBytes + sentBytes);
   }
-  // What is in flight makes the rate smooth; what is done grows a pack at a time.
+  // What is in flight makes the rate smooth; what is done grows a pack at a time. What was there when the flow planned
+  // took no time and must not look like speed: the first sample is of then.
   if (tally.totalFiles !== null) tally.rate.sample(nowMs, tally.doneBytes + inFlightBytes);
 }
 
@@ -126,8 +127,6 @@ function addPlan(
   tally.totalFiles = total.totalFiles;
   tally.totalBytes = total.totalBytes;
   addDone(tally, done.files, done.bytes);
-  // What was there already took no time: it must not look like speed.
-  tally.rate = createRate();
   enter(tally, 'moving', nowMs);
 }
 

@@ -206,6 +206,15 @@ window('leaves nothing running behind it, and standard output alone', async () =
   assert.not.match(stderr.text(), '\x1b[?25l');
 });
 
+window('that is closed stays as it is, and what is said later comes below', async () => {
+  const { progress, terminal, screen } = viewing('terminal');
+  tell(progress, FIRST_RUN);
+  await drawn();
+  await progress.close();
+  terminal.message('said later');
+  assert.equal(screen().slice(-3), ['380 MB of 2.34 GB · 0s', 'said later', '']);
+});
+
 window('that is closed before anything happened shows nothing', async () => {
   const { progress, screen } = viewing('terminal');
   await progress.close();

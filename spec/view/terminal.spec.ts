@@ -3,12 +3,16 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { InterruptedError, SkylockError } from '../../lib/errors.ts';
 import { createTerminal, type TerminalOptions } from '../../lib/view/terminal.ts';
-import { fakeKeyboard, fakeStream } from './fakes.ts';
+import { type FakeStream, fakeKeyboard, fakeStream } from './fakes.ts';
 
 const WINDOW = { columns: 80, rows: 24 };
 
-function terminalWith(options: Partial<TerminalOptions> = {}) {
-  const [stdout, stderr] = [fakeStream(), fakeStream()];
+type Options = Partial<Omit<TerminalOptions, 'stdout' | 'stderr'>> & {
+  stdout?: FakeStream;
+  stderr?: FakeStream;
+};
+
+function terminalWith({ stdout = fakeStream(), stderr = fakeStream(), ...options }: Options = {}) {
   const { keyboard } = fakeKeyboard(false);
   const terminal = createTerminal({
     stdout,
@@ -23,7 +27,7 @@ function terminalWith(options: Partial<TerminalOptions> = {}) {
 }
 
 /** A standard output whose reader has gone, or whose disk is full. */
-function brokenOutput(code: string): NodeJS.WriteStream {
+function brokenOutput(code: string): FakeStream {
   const failure = Object.assign(new Error(`write ${code}`), { code });
   return new Writable({ write: (_chunk, _encoding, done) => done(failure) }) as never;
 }
