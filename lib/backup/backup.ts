@@ -22,6 +22,8 @@ export interface BackupRequest {
   readonly ownFolders: readonly string[];
   readonly stateFolder: string;
   readonly lanes: number;
+  /** A pack is ended when it has reached this: 16 MiB unless told. */
+  readonly packBytes?: number;
   /** Files up to this size are not compressed. */
   readonly compressOverBytes: number;
   readonly host: string;
@@ -104,7 +106,7 @@ async function backUpClaimed(
   deps: BackupDeps,
 ): Promise<BackupSummary> {
   const { journal, repository, progress, signal, now } = deps;
-  const { sourcePaths, host, program, lanes, compressOverBytes } = request;
+  const { sourcePaths, host, program, lanes, packBytes, compressOverBytes } = request;
   progress({
     type: 'backup_started',
     backupId: run.backupId,
@@ -116,7 +118,7 @@ async function backUpClaimed(
       : null,
   });
 
-  const uploader = startUploader({ ...deps, run, lanes, compressOverBytes });
+  const uploader = startUploader({ ...deps, run, lanes, packBytes, compressOverBytes });
   try {
     const lostPacks = findLostPacks(repository.remote, journal, run.repository);
     lostPacks.catch(() => {}); // awaited after the upload, unless something else fails first

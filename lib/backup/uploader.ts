@@ -35,6 +35,7 @@ export interface UploaderDeps {
   readonly repository: Repository;
   readonly run: Run;
   readonly lanes: number;
+  readonly packBytes?: number | undefined;
   readonly compressOverBytes: number;
   readonly progress: Progress;
   readonly signal: AbortSignal;
@@ -47,6 +48,7 @@ const SPARE_BUFFERS = 2;
 
 export function startUploader(deps: UploaderDeps): Uploader {
   const { journal, repository, run, lanes, compressOverBytes, progress, signal } = deps;
+  const { packBytes = PACK_BYTES } = deps;
   const { keys, config, remote } = repository;
   let nextNumber = 1;
   let sentBytes = 0;
@@ -58,7 +60,7 @@ export function startUploader(deps: UploaderDeps): Uploader {
     sourceSet: run.sourceSet,
     master: keys.master,
     chunkSizes: config.chunker,
-    packBytes: PACK_BYTES,
+    packBytes,
     buffers: lanes + SPARE_BUFFERS,
     compressOverBytes,
   });
@@ -92,13 +94,13 @@ export function startUploader(deps: UploaderDeps): Uploader {
       const known = createKnownChunks((id) => isKnownChunk(journal, run.repository, id));
       const buffers = createBufferPool(
         lanes + SPARE_BUFFERS,
-        PACK_BYTES + config.chunker.max + PACK_OVERHEAD_BYTES,
+        packBytes + config.chunker.max + PACK_OVERHEAD_BYTES,
       );
       const batches = packChunks(items, {
         keys,
         known,
         takeBuffer: buffers.take,
-        targetBytes: () => PACK_BYTES,
+        targetBytes: () => packBytes,
         compressOverBytes: 0,
         firstNumber: nextNumber,
       });

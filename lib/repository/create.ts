@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { SkylockError } from '../errors.ts';
-import { DATA_CHUNK_SIZES, MANIFEST_CHUNK_SIZES } from '../format/chunker.ts';
+import { type ChunkSizes, DATA_CHUNK_SIZES, MANIFEST_CHUNK_SIZES } from '../format/chunker.ts';
 import { wrapMasterKey } from '../format/key-file.ts';
 import { generateMasterKey, repositoryKeys } from '../format/keys.ts';
 import { encodeRepositoryConfig } from '../format/repository-config.ts';
@@ -20,6 +20,15 @@ export async function refuseExisting(remote: Remote): Promise<void> {
   });
 }
 
+export interface NewRepository {
+  readonly password: string;
+  /** For the person, to tell their passwords apart. */
+  readonly label: string;
+  readonly now: Date;
+  readonly chunker?: ChunkSizes;
+  readonly manifestChunker?: ChunkSizes;
+}
+
 /**
  * Makes a repository with one password. `skylock.json` is put last: until it is there, nothing is, and a creation that was
  * cut short can be begun again.
@@ -27,14 +36,10 @@ export async function refuseExisting(remote: Remote): Promise<void> {
  */
 export async function createRepository(
   remote: Remote,
-  { password, label, now }: { readonly password: string; readonly label: string; readonly now: Date },
+  { password, label, now, chunker = DATA_CHUNK_SIZES, manifestChunker = MANIFEST_CHUNK_SIZES }: NewRepository,
 ): Promise<Repository> {
   await refuseExisting(remote);
-  const config = {
-    repositoryId: randomUUID(),
-    chunker: DATA_CHUNK_SIZES,
-    manifestChunker: MANIFEST_CHUNK_SIZES,
-  };
+  const config = { repositoryId: randomUUID(), chunker, manifestChunker };
   const master = generateMasterKey();
   const keys = repositoryKeys(master);
   const keyFile = await wrapMasterKey(master, password, {
