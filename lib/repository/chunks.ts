@@ -1,0 +1,167 @@
+import { DamagedError } from '../errors.ts';
+import { HEADER_BYTES } from '../format/envelope.ts';
+import { chunkId } from '../format/keys.ts';
+import { openFrame, packKey } from '../format/pack.ts';
+import type { Compression } from '../format/pack-directory.ts';
+import type { ByteRange } from '../remote/remote.ts';
+import { packName, type Repository } from './repository.ts';
+
+/** Where a chunk lies in a pack, as the journal tells it. */
+export interface Frame {
+  readonly id: Buffer;
+  /** The frame's number in the pack. */
+  readonly position: number;
+  readonly offset: number;
+  readonly storedSize: number;
+  readonly size: number;
+  readonly compression: number;
+}
+
+export interface PackReference {
+  /** SHA-256 of the pack. */
+  readonly name: Buffer;
+  readonly size: number;
+}
+
+/** A chunk that is what its id says, or the reason why it cannot be had. */
+export type OpenedFrame<F extends Frame = Frame> =
+  | { readonly frame: F; readonly chunk: Buffer; readonly damage: null }
+  | { readonly frame: F; readonly chunk: null; readonly damage: DamagedError };
+
+export interface ReadOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called with the length of each answer of the remote. */
+  readonly onFetched?: (bytes: number) => void;
+}
+
+/** Fetching so much that nobody needs takes less time than another request. */
+const GAP_BYTES = 256 * 1024;
+/** An answer is held whole. A pack of the usual 16 MiB is one. */
+const RANGE_BYTES = 20 * 1024 * 1024;
+/** From this share of a pack on, it is fetched whole. */
+const MOST = 3 / 4;
+const HEADER_RANGE: ByteRange = { offset: 0, length: HEADER_BYTES };
+
+/**
+ * Fetches frames of one pack, near ones together, and opens and verifies each.
+ * @param frames in ascending order; their chunks come in this order too
+ * @throws RemoteError @throws the signal's reason
+ */
+export async function* readFrames<F extends Frame>(
+  repository: Repository,
+  pack: PackReference,
+  frames: readonly F[],
+  options: ReadOptions = {},
+): AsyncGenerator<OpenedFrame<F>, void, void> {
+  const name = packName(pack.name.toString('hex'));
+  const spans = spansOf(frames, pack.size);
+  let header: Buffer | null = null;
+  for (const span of spans) {
+    const lacksHeader: boolean = header === null && span.range.offset > 0;
+    const [bytes, first]: [Buffer | null, Buffer | null] = await Promise.all([
+      fetchRange(repository, name, span.range, options),
+      lacksHeader ? fetchRange(repository, name, HEADER_RANGE, options) : null,
+    ]);
+    // A copy, so that the first answer need not be held until the last.
+    header ??= first ?? (bytes && Buffer.from(bytes.subarray(0, HEADER_BYTES)));
+    if (!bytes || !header) {
+      yield* damaged(span.frames, new DamagedError(`read ${name}: it is not on the remote`));
+      continue;
+    }
+    yield* openSpan(repository, name, header, { ...span, bytes });
+  }
+}
+
+interface Span<F extends Frame> {
+  readonly range: ByteRange;
+  readonly frames: readonly F[];
+}
+
+/** Cuts what is needed into answers: the pack's header, whose salt its key comes from, belongs to the first where it is near. */
+function spansOf<F extends Frame>(frames: readonly F[], packSize: number): Span<F>[] {
+  const needed = frames.reduce((sum, { storedSize }) => sum + storedSize, 0);
+  if (packSize <= RANGE_BYTES && needed >= packSize * MOST) {
+    return [{ range: { offset: 0, length: packSize }, frames }];
+  }
+  const spans: Span<F>[] = [];
+  let [from, start, end] = [0, 0, HEADER_BYTES];
+  frames.forEach(({ offset, storedSize }, index) => {
+    const isFar = offset - end > GAP_BYTES;
+    const isFull = offset + storedSize - start > RANGE_BYTES;
+    if (isFar || isFull) {
+      if (index > from) {
+        spans.push({ range: { offset: start, length: end - start }, frames: frames.slice(from, index) });
+      }
+      [from, start] = [index, offset];
+    }
+    end = offset + storedSize;
+  });
+  spans.push({ range: { offset: start, length: end - start }, frames: frames.slice(from) });
+  return spans;
+}
+
+async function fetchRange(
+  { remote }: Repository,
+  name: string,
+  range: ByteRange,
+  { signal, onFetched }: ReadOptions,
+): Promise<Buffer | null> {
+  const bytes = await abortable(() => remote.get(name, range), signal);
+  onFetched?.(bytes?.length ?? 0);
+  return bytes;
+}
+
+function* openSpan<F extends Frame>(
+  { keys }: Repository,
+  name: string,
+  header: Buffer,
+  { bytes, range, frames }: Span<F> & { readonly bytes: Buffer },
+): Generator<OpenedFrame<F>> {
+  let key: ReturnType<typeof packKey>;
+  try {
+    key = packKey(keys, header, name);
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error;
+    yield* damaged(frames, error);
+    return;
+  }
+  for (const frame of frames) {
+    const { id, position, storedSize, size } = frame;
+    const compression = frame.compression as Compression;
+    const offset = frame.offset - range.offset;
+    try {
+      const sealed = bytes.subarray(offset, offset + storedSize);
+      const chunk = openFrame(key, position, { id, compression, offset, storedSize, size }, sealed);
+      // The seal proves that the writer gave it this id; this, that the writer was right.
+      if (!chunkId(keys, chunk).equals(id)) {
+        throw new DamagedError(
+          `open chunk ${id.toString('hex')}: its bytes were damaged when they were stored`,
+        );
+      }
+      yield { frame, chunk, damage: null };
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error;
+      yield { frame, chunk: null, damage: new DamagedError(`read ${name}: ${error.message}`) };
+    }
+  }
+}
+
+function* damaged<F extends Frame>(frames: readonly F[], damage: DamagedError): Generator<OpenedFrame<F>> {
+  for (const frame of frames) yield { frame, chunk: null, damage };
+}
+
+/** A call that cannot be told to stop is left to end by itself. @throws the signal's reason */
+export async function abortable<T>(call: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return call();
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    const answer = call();
+    answer.catch(() => {}); // nobody may be waiting any more
+    return await Promise.race([answer, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

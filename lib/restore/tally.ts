@@ -1,0 +1,105 @@
+import type { Progress } from '../progress.ts';
+
+export interface Failure {
+  readonly path: string;
+  readonly reason: string;
+}
+
+export interface RestoreSummary {
+  readonly backupId: string;
+  /** Where entries were restored to. */
+  readonly target: string;
+  /** Regular files that are in place now, and their bytes. */
+  readonly files: number;
+  readonly bytes: number;
+  /** Of these, the files that were right before this run. */
+  readonly presentFiles: number;
+  /** By this run, from the remote. */
+  readonly fetchedBytes: number;
+  /** How many entries could not be restored; every one was told as `entry_failed`. */
+  readonly failed: number;
+  /** The first thousand of them. */
+  readonly failures: readonly Failure[];
+}
+
+const FAILURES_KEPT = 1000;
+
+/** Counts what a restore does, and tells of it. */
+export interface Tally {
+  /** @param bytes the file's */
+  present(bytes: number): void;
+  /** Bytes of an unfinished file that were there already. */
+  kept(bytes: number): void;
+  planned(total: { readonly files: number; readonly bytes: number }): void;
+  fetched(bytes: number): void;
+  /** Bytes of content that got to their place in an unfinished file. */
+  written(bytes: number): void;
+  /** A file is in place. @param bytes the file's */
+  placed(bytes: number): void;
+  failed(path: string, reason: string): void;
+  summary(): Omit<RestoreSummary, 'backupId' | 'target'>;
+}
+
+export function createTally(progress: Progress): Tally {
+  const present = { files: 0, bytes: 0 };
+  const inPlace = { files: 0, bytes: 0 };
+  let doneBytes = 0;
+  let fetchedBytes = 0;
+  let failed = 0;
+  const failures: Failure[] = [];
+  let isPlanned = false;
+  const tell = () => {
+    if (!isPlanned) return; // until the whole is known there is nothing to compare with
+    const { files } = inPlace;
+    progress({ type: 'restored', restoredFiles: files, restoredBytes: doneBytes, fetchedBytes });
+  };
+  const place = (bytes: number) => {
+    inPlace.files += 1;
+    inPlace.bytes += bytes;
+  };
+  return {
+    present(bytes) {
+      present.files += 1;
+      doneBytes += bytes;
+      place(bytes);
+    },
+    kept(bytes) {
+      doneBytes += bytes;
+    },
+    planned({ files, bytes }) {
+      progress({
+        type: 'restore_planned',
+        totalFiles: files,
+        totalBytes: bytes,
+        presentFiles: present.files,
+        presentBytes: doneBytes,
+      });
+      isPlanned = true;
+      tell();
+    },
+    fetched(bytes) {
+      fetchedBytes += bytes;
+      tell();
+    },
+    written(bytes) {
+      doneBytes += bytes;
+      tell();
+    },
+    placed(bytes) {
+      place(bytes);
+      tell();
+    },
+    failed(path, reason) {
+      failed += 1;
+      if (failures.length < FAILURES_KEPT) failures.push({ path, reason });
+      progress({ type: 'entry_failed', path, reason });
+    },
+    summary: () => ({
+      ...inPlace,
+      presentFiles: present.files,
+      fetchedBytes,
+      failed,
+      failures,
+    }),
+  };
+}
