@@ -135,16 +135,15 @@ export function createTerminal(options: TerminalOptions): Terminal {
     message: (text) => {
       if (!quiet) line(fold(harmless(text)));
     },
-    // Not folded: what is to be typed is to be copied whole.
     hint: (text) => {
-      if (!quiet) line(`  ${paint('dim', harmless(text))}`);
+      if (!quiet) line(paint('dim', fold(`  ${harmless(text)}`)));
     },
     warning: (text) => labelled('yellow', 'warning:', text),
     failure: (text) => labelled('red', '✖', text),
     error(error) {
       const [first = '', ...others] = describeError(error);
       labelled('red', 'skylock:', first);
-      for (const other of others) line(`  ${harmless(other)}`);
+      for (const other of others) line(fold(`  ${harmless(other)}`));
     },
 
     askSecret: (prompt, signal) => ask(prompt, () => '', signal),

@@ -74,6 +74,10 @@ export function padStart(text: string, width: number): string {
   return ' '.repeat(Math.max(0, width - displayWidth(text))) + text;
 }
 
+/** What stands between quotes is a command to be copied: its spaces are no place to break. */
+const QUOTED = /(?<![^\s(])'[^']+'/g;
+const NO_BREAK_SPACE = '\u00a0';
+
 /**
  * @returns lines of at most `width` columns, broken at spaces, the later ones indented by two columns more than the first;
  * a word longer than that, mostly a path, keeps a line to itself
@@ -82,7 +86,9 @@ export function wrapWords(text: string, width: number): string[] {
   const indent = `${/^ */.exec(text)?.[0] ?? ''}  `;
   const lines: string[] = [];
   let line = '';
-  for (const word of text.split(/(?<=\S) /)) {
+  for (const word of text
+    .replace(QUOTED, (quoted) => quoted.replaceAll(' ', NO_BREAK_SPACE))
+    .split(/(?<=\S) /)) {
     const longer = line === '' ? word : `${line} ${word}`;
     if (line === '' || displayWidth(longer) <= width) {
       line = longer;
@@ -91,5 +97,5 @@ export function wrapWords(text: string, width: number): string[] {
       line = indent + word;
     }
   }
-  return [...lines, line];
+  return [...lines, line].map((each) => each.replaceAll(NO_BREAK_SPACE, ' '));
 }

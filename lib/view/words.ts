@@ -69,7 +69,7 @@ function announcePlan(event: Event<'planned'>, resumed: boolean): string[] {
   return [
     `📊 Total: ${formatCount(event.totalFiles, 'file')}, ${formatBytes(event.totalBytes)}`,
     ...(event.uploadedFiles > 0
-      ? [`   ✅ Nothing to upload for: ${shareOfFiles(event.uploadedFiles, event.totalFiles)}`]
+      ? [`   ✅ Already uploaded: ${shareOfFiles(event.uploadedFiles, event.totalFiles)}`]
       : []),
   ];
 }

@@ -141,15 +141,15 @@ errors.run();
 
 const window = suite('a window');
 
-window('has its messages broken between words, and hints left whole to be copied', () => {
+window('has its lines broken between words, but for commands, which are to be copied', () => {
   const stderr = fakeStream({ columns: 20, rows: 24 });
   const { terminal } = terminalWith({ stderr, env: { NO_COLOR: '1' } });
   terminal.message('three words more than fit');
   terminal.failure('/a/b: permission denied');
-  terminal.hint('skylock init sftp://user@host/folder');
+  terminal.hint("Run 'skylock init sftp://user@host/folder' now");
   assert.is(
     stderr.text(),
-    'three words more\n  than fit\n✖ /a/b: permission\n  denied\n  skylock init sftp://user@host/folder\n',
+    "three words more\n  than fit\n✖ /a/b: permission\n  denied\n  Run\n    'skylock init sftp://user@host/folder'\n    now\n",
   );
 });
 

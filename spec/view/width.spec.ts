@@ -76,6 +76,15 @@ wrapped('is broken between words and indented', () => {
   assert.equal(wrapWords('one two three', 7), ['one two', '  three']);
   assert.equal(wrapWords('fits  with its   spaces', 80), ['fits  with its   spaces']);
   assert.equal(wrapWords('', 80), ['']);
+  assert.equal(wrapWords("type 'a b c' (or 'd e'), it's the user's", 7), [
+    'type',
+    "  'a b c'",
+    '  (or',
+    "  'd e'),",
+    "  it's",
+    '  the',
+    "  user's",
+  ]);
 });
 
 wrapped.run();
