@@ -5,12 +5,22 @@ import { cleanupCommand } from './commands/cleanup.ts';
 import type { Cli, World } from './commands/cli.ts';
 import { initCommand } from './commands/init.ts';
 import { listCommand } from './commands/list.ts';
+import { lsCommand } from './commands/ls.ts';
+import { restoreCommand } from './commands/restore.ts';
 import { resumeStatusCommand } from './commands/resume-status.ts';
 import { FLAGS } from './config/options.ts';
-import { EXIT, type ExitStatus, SkylockError, UsageError } from './errors.ts';
+import { EXIT, type ExitStatus, InterruptedError, SkylockError, UsageError } from './errors.ts';
 import { createTerminal } from './view/terminal.ts';
 
-const COMMANDS = [initCommand, backupCommand, resumeStatusCommand, cleanupCommand, listCommand];
+const COMMANDS = [
+  initCommand,
+  backupCommand,
+  restoreCommand,
+  resumeStatusCommand,
+  cleanupCommand,
+  listCommand,
+  lsCommand,
+];
 
 /** Command line in, exit status out; the only place where errors become words. */
 export async function main(world: World): Promise<ExitStatus> {
@@ -26,10 +36,19 @@ export async function main(world: World): Promise<ExitStatus> {
   });
   try {
     return await run({ ...world, terminal, program: `skylock ${packageJson.version}` });
-  } catch (error) {
+  } catch (thrown) {
+    const error = world.signal.aborted ? interruption(thrown) : thrown;
     terminal.error(error);
     return error instanceof SkylockError ? error.exitStatus : EXIT.failed;
   }
+}
+
+/** Once the person has asked to stop, whatever fails (a connection that was closed under a call) fails because of that. */
+function interruption(cause: unknown): InterruptedError {
+  return new InterruptedError('interrupted', {
+    hints: ['Run the same command again: it goes on where it was.'],
+    cause,
+  });
 }
 
 async function run(cli: Cli): Promise<ExitStatus> {

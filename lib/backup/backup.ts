@@ -170,7 +170,7 @@ async function uploadFiles(
       progress({ type: 'entry_failed', path: file.path.toString(), reason });
     },
   });
-  let { uploadedFiles, durableBytes } = planned;
+  let { uploadedFiles, uploadedBytes } = planned;
   // The second round, if there is one, sends again what the remote turned out to have lost.
   for (let lost: readonly number[] | null = null; ; ) {
     await uploader.uploadFiles({
@@ -179,9 +179,9 @@ async function uploadFiles(
         const { completed, bytes } = ledger.settle(batch);
         state.noteUploaded(completed);
         uploadedFiles += completed.length;
-        durableBytes += bytes;
+        uploadedBytes += bytes;
         const sentBytes = uploader.sentBytes();
-        progress({ type: 'uploaded', uploadedFiles, uploadedBytes: durableBytes, sentBytes });
+        progress({ type: 'uploaded', uploadedFiles, uploadedBytes, sentBytes });
       },
     });
     if (lost !== null) return failed.size;
@@ -193,7 +193,7 @@ async function uploadFiles(
       text: `${lost.length} packs are missing on the remote: sending their files again`,
     });
     uploadedFiles -= again.files;
-    durableBytes -= again.bytes;
+    uploadedBytes -= again.bytes;
     await state.rewrite();
   }
 }

@@ -91,6 +91,7 @@ export function createLedger(
         if (isCurrent && one.ended !== null && one.batches.size === 0) completed.push(one);
       }
       filesOf.delete(batch.number);
+      const bytes = pieces.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
       recordUploaded(
         journal,
         run,
@@ -98,13 +99,14 @@ export function createLedger(
           pack: durablePack(batch),
           pieces: pieces.map(({ file, position, chunk }) => ({ entry: file.entry, position, chunk })),
           completed: completed.map(({ ended }) => ended!),
+          bytes,
         },
         now(),
       );
       for (const { file } of completed) waiting.delete(file.entry);
       return {
         completed: completed.map(({ file }) => file.path),
-        bytes: pieces.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+        bytes,
       };
     },
   };

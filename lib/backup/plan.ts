@@ -17,8 +17,6 @@ import type { Found } from './scan.ts';
 const BATCH = 500;
 
 export interface Plan extends Totals {
-  /** Of the files' bytes, those that are durable: `uploadedBytes` and the beginnings of files that are partly uploaded. */
-  readonly durableBytes: number;
   /** Entries the scan could not look at. */
   readonly failures: number;
 }
@@ -96,11 +94,11 @@ export async function plan(
   }
   dropRowsBefore(null);
   await flush();
+  totals.uploadedBytes += partlyUploadedBytes(journal, run);
   recordTotals(journal, run, totals, now());
-  const durableBytes = totals.uploadedBytes + partlyUploadedBytes(journal, run);
-  const { totalFiles, totalBytes, uploadedFiles } = totals;
-  progress({ type: 'planned', totalFiles, totalBytes, uploadedFiles, uploadedBytes: durableBytes });
-  return { ...totals, durableBytes };
+  const { failures, ...counts } = totals;
+  progress({ type: 'planned', ...counts });
+  return totals;
 }
 
 interface Batch extends PlanBatch {

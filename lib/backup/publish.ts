@@ -76,7 +76,7 @@ async function uploadManifest(
   await uploader.uploadChunks(items(), {
     settle(batch) {
       for (const { position, chunk } of batch.pieces) chunkIds[position] = chunk;
-      recordUploaded(journal, run, { pack: durablePack(batch), pieces: [], completed: [] }, now());
+      recordUploaded(journal, run, { pack: durablePack(batch), pieces: [], completed: [], bytes: 0 }, now());
     },
   });
   return { sizeBytes, chunks: Buffer.concat(chunkIds) };

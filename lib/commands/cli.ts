@@ -11,6 +11,8 @@ export interface World {
   readonly home: string;
   readonly host: string;
   readonly pid: number;
+  /** Of whoever runs it; 0 is root. */
+  readonly userId: number;
   readonly stdin: NodeJS.ReadStream;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;

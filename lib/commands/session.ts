@@ -37,6 +37,8 @@ export interface SessionOptions {
 
 /** Packs sent at once to begin with; on SFTP they are channels that share few connections. */
 const LANES = 4;
+/** Longer than packs in flight are given to end. */
+const GRACE_MS = 5000;
 
 /** Opens remote, repository and journal, lends them to `work`, and closes them in mirror order. */
 export async function withSession<Result>(
@@ -54,6 +56,7 @@ export async function withSession<Result>(
 
   const lanes = location.kind === 'sftp' ? Math.max(LANES, config.connections) : config.connections;
   const remote = await connect(cli, config, location, lanes, progress);
+  const hurry = closeAfterGrace(cli.signal, remote);
   try {
     const repository = isDefault
       ? await openDefault(remote, paths, cli, options)
@@ -65,8 +68,24 @@ export async function withSession<Result>(
       return work({ config, paths, repository, journal, journalRepository, lanes, localRoot });
     });
   } finally {
+    hurry.cancel();
     await remote.close();
   }
+}
+
+/** Once the person has asked to stop, a call that waits for the remote must not keep them waiting. */
+function closeAfterGrace(signal: AbortSignal, remote: Remote): { cancel(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  const begin = () => {
+    timer = setTimeout(() => void remote.close().catch(() => {}), GRACE_MS); // what it was used for fails, and says so
+  };
+  signal.addEventListener('abort', begin, { once: true });
+  return {
+    cancel() {
+      signal.removeEventListener('abort', begin);
+      clearTimeout(timer);
+    },
+  };
 }
 
 /** Lends the journal alone, or `null` when there is none on this machine yet. */

@@ -253,6 +253,8 @@ export interface UploadedBatch {
   readonly pack: DurablePack | null;
   readonly pieces: readonly FilePiece[];
   readonly completed: readonly ReadFile[];
+  /** Bytes of the files that the pieces stand for. */
+  readonly bytes: number;
 }
 
 const insertPiece = statement<{ entry: bigint; position: number; chunk: Buffer }>()((db, p) =>
@@ -312,14 +314,8 @@ export function recordUploaded(journal: Journal, run: Run, batch: UploadedBatch,
     if (batch.pack) insertDurablePack(journal, run.repository, batch.pack);
     const insert = insertPiece(journal);
     for (const piece of batch.pieces) insert.run(piece);
-    let files = 0;
-    let bytes = 0;
-    for (const file of batch.completed) {
-      if (!completeFile(journal, file)) continue;
-      files += 1;
-      bytes += file.bytes;
-    }
-    addUploaded(journal).run({ id: run.id, files, bytes, now: now.getTime() });
+    const files = batch.completed.filter((file) => completeFile(journal, file)).length;
+    addUploaded(journal).run({ id: run.id, files, bytes: batch.bytes, now: now.getTime() });
   });
 }
 

@@ -186,6 +186,7 @@ export interface Totals {
   readonly totalFiles: number;
   readonly totalBytes: number;
   readonly uploadedFiles: number;
+  /** Also of files that are not whole yet. */
   readonly uploadedBytes: number;
 }
 

@@ -103,14 +103,10 @@ export function sizes({ doneBytes, totalBytes }: Tally): string {
   return `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`;
 }
 
-/**
- * How much of the bar is full: the files that are done, and within the next file what is done by bytes. So the bar and
- * the figures beside it agree, and yet it moves while a single huge file goes up.
- */
+/** How much of the bar is full: by bytes, which is what takes the time, however few files are whole yet. */
 export function shareOf({ doneFiles, totalFiles, doneBytes, totalBytes }: Tally): number {
   if (totalFiles === null || totalFiles === 0) return totalFiles === 0 ? 1 : 0;
-  const bytes = totalBytes > 0 ? doneBytes / totalBytes : 0;
-  return Math.min(1, Math.max(doneFiles / totalFiles, Math.min(bytes, (doneFiles + 1) / totalFiles)));
+  return Math.min(1, totalBytes > 0 ? doneBytes / totalBytes : doneFiles / totalFiles);
 }
 
 function drawBar(tally: Tally, { width, paint }: Look): string[] {

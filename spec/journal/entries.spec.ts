@@ -31,6 +31,7 @@ function upload({ journal }: Lent, run: Run, entry: bigint, ...names: string[]):
     pack: packOf(...names),
     pieces: piecesOf(entry, 0, ...names),
     completed: [read(entry, names.length)],
+    bytes: 1000 * names.length,
   };
   recordUploaded(journal, run, batch, NOW);
 }
@@ -108,6 +109,7 @@ for (const count of [0, 1, 499, 500, 501, 1000, 1001]) {
         pack: packOf('x'),
         pieces: rows.flatMap(({ id }) => piecesOf(id, 0, 'x')),
         completed: rows.map(({ id }) => read(id, 1)),
+        bytes: 1000 * rows.length,
       };
       recordUploaded(lent.journal, run, batch, NOW);
       assert.equal([...uploadedPaths(lent.journal, run.sourceSet)].flat().map(String), paths);
@@ -182,6 +184,7 @@ planning('adds, changes, moves and drops entries', async () => {
       pack: packOf('x'),
       pieces: rows.flatMap(({ id }) => piecesOf(id, 0, 'x')),
       completed: rows.map(({ id }) => read(id, 1)),
+      bytes: 1000 * rows.length,
     };
     recordUploaded(journal, run, batch, NOW);
     const [changed, gone, , moved] = rows;
@@ -230,7 +233,12 @@ uploading('completes a file with its last piece, in whatever order the packs bec
       recordUploaded(
         journal,
         run,
-        { pack: packOf(...names), pieces: piecesOf(id, from, ...names), completed },
+        {
+          pack: packOf(...names),
+          pieces: piecesOf(id, from, ...names),
+          completed,
+          bytes: 1000 * names.length,
+        },
         LATER,
       );
     record(['c'], 2);
@@ -254,7 +262,7 @@ uploading('completes a file with its last piece, in whatever order the packs bec
   });
 });
 
-uploading('counts once, even when the same is recorded again', async () => {
+uploading('counts a file once, even when the same is recorded again', async () => {
   await withJournal((lent) => {
     const { journal } = lent;
     const run = claim(lent);
@@ -263,11 +271,11 @@ uploading('counts once, even when the same is recorded again', async () => {
       pack: packOf('a', 'b'),
       pieces: piecesOf(file!.id, 0, 'a', 'b'),
       completed: [read(file!.id, 2)],
+      bytes: 2000,
     };
     recordUploaded(journal, run, batch, NOW);
     recordUploaded(journal, run, batch, NOW);
     assert.is(totalsOf(journal, run).uploadedFiles, 1);
-    assert.is(totalsOf(journal, run).uploadedBytes, 2000);
     assert.is(knownPacks(journal, run.repository).length, 1);
   });
 });
@@ -278,7 +286,7 @@ uploading('never completes a file one of whose pieces is missing, and then recor
     const run = claim(lent);
     const [file] = add(journal, run, entryAt('/a'));
     const gap = [...piecesOf(file!.id, 0, 'a'), ...piecesOf(file!.id, 2, 'c')];
-    const batch = { pack: packOf('a', 'c'), pieces: gap, completed: [read(file!.id, 3)] };
+    const batch = { pack: packOf('a', 'c'), pieces: gap, completed: [read(file!.id, 3)], bytes: 0 };
     assert.throws(() => recordUploaded(journal, run, batch, NOW), /not all of its 3 chunks are recorded/);
     assert.equal(statesOf(lent, run), { '/a': 'pending' });
     assert.not(isKnownChunk(journal, run.repository, hash('a')));
@@ -295,10 +303,15 @@ uploading('of a file that has become shorter forgets the pieces behind its end',
     recordUploaded(
       journal,
       run,
-      { pack: packOf('a', 'b', 'c'), pieces: piecesOf(id, 0, 'a', 'b', 'c'), completed: [] },
+      { pack: packOf('a', 'b', 'c'), pieces: piecesOf(id, 0, 'a', 'b', 'c'), completed: [], bytes: 0 },
       NOW,
     );
-    recordUploaded(journal, run, { pack: null, pieces: piecesOf(id, 0, 'c'), completed: [read(id, 1)] }, NOW);
+    recordUploaded(
+      journal,
+      run,
+      { pack: null, pieces: piecesOf(id, 0, 'c'), completed: [read(id, 1)], bytes: 0 },
+      NOW,
+    );
     assert.equal([...uploadedEntries(journal, run.sourceSet)][0]!.chunks, [hash('c')]);
   });
 });
@@ -311,7 +324,7 @@ uploading('of a file that changed meanwhile counts for nothing any more', async 
     recordUploaded(
       journal,
       run,
-      { pack: packOf('a'), pieces: piecesOf(file!.id, 0, 'a'), completed: [] },
+      { pack: packOf('a'), pieces: piecesOf(file!.id, 0, 'a'), completed: [], bytes: 0 },
       NOW,
     );
     resetEntry(journal, run, file!.id, entryAt('/a', { size: 9n }));
@@ -329,6 +342,7 @@ uploading('of a file that never stood still is kept, and read again by the next 
       pack: packOf('a'),
       pieces: piecesOf(file!.id, 0, 'a'),
       completed: [read(file!.id, 1, true)],
+      bytes: 1000,
     };
     recordUploaded(journal, run, batch, NOW);
     const [row] = [...uploadedEntries(journal, run.sourceSet)];
@@ -351,13 +365,13 @@ uploading('holds the chunks of small and of huge files, in their order', async (
     };
     const rows = add(journal, run, ...Object.entries(sizes).map(([path, size]) => entryAt(path, { size })));
     const names = Array.from({ length: 12 }, (_, index) => `chunk ${11 - index}`);
-    recordUploaded(journal, run, { pack: packOf(...names), pieces: [], completed: [] }, NOW);
+    recordUploaded(journal, run, { pack: packOf(...names), pieces: [], completed: [], bytes: 0 }, NOW);
     for (const { id, size } of rows) {
       if (size === 0n) continue;
       recordUploaded(
         journal,
         run,
-        { pack: null, pieces: piecesOf(id, 0, ...names), completed: [read(id, 12)] },
+        { pack: null, pieces: piecesOf(id, 0, ...names), completed: [read(id, 12)], bytes: 0 },
         NOW,
       );
     }

@@ -18,7 +18,8 @@ import { claim, hash, type Lent, NOW, packOf, withJournal } from './fixture.ts';
 /** Records packs as a run does. */
 function store(lent: Lent, name: string, ...packs: DurablePack[]): void {
   const run = claim(lent, { name });
-  for (const pack of packs) recordUploaded(lent.journal, run, { pack, pieces: [], completed: [] }, NOW);
+  for (const pack of packs)
+    recordUploaded(lent.journal, run, { pack, pieces: [], completed: [], bytes: 0 }, NOW);
 }
 
 function namesOf(packs: readonly { readonly name: Buffer }[]): string[] {

@@ -62,8 +62,8 @@ function backUp(lent: Lent): void {
   packs.isKnownChunk(journal, repository, hash('a'));
   const completed = [file!, changed!].map(({ id }) => ({ entry: id, chunks: 1, bytes: 3000, torn: true }));
   const pieces = [file!, changed!].flatMap(({ id }) => piecesOf(id, 0, 'a'));
-  entries.recordUploaded(journal, run, { pack: packOf('a'), pieces, completed }, NOW);
-  entries.recordUploaded(journal, run, { pack: null, pieces, completed }, NOW);
+  entries.recordUploaded(journal, run, { pack: packOf('a'), pieces, completed, bytes: 3000 }, NOW);
+  entries.recordUploaded(journal, run, { pack: null, pieces, completed, bytes: 3000 }, NOW);
   entries.markUnreadable(journal, file!.id);
   packs.packsWithoutIndex(journal, repository);
   packs.recordIndex(journal, repository, 'index/one', [packOf('b')]);

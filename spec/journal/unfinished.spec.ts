@@ -39,6 +39,7 @@ function leaveRun(lent: Lent, name: string, now = NOW) {
       pack: packOf(`chunk of ${name}`),
       pieces: piecesOf(file!.id, 0, `chunk of ${name}`),
       completed: [{ entry: file!.id, chunks: 1, bytes: 3000, torn: false }],
+      bytes: 3000,
     },
     now,
   );

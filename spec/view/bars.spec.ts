@@ -61,13 +61,13 @@ bars('of a restore count what is there already, and its lanes come down', () => 
   assert.match(drawLanes(tally, look(79, 3_000))[0] ?? '', /^ {3}↓ a\.txt/);
 });
 
-bars('move within a single huge file', () => {
+bars('fill by bytes, and by files where there are none', () => {
   const tally = tallyOf(FIRST_RUN);
   const share = (files: number, total: number, bytes: number) =>
     shareOf({ ...tally, doneFiles: files, totalFiles: total, doneBytes: bytes, totalBytes: 1_000 });
   assert.is(share(0, 1, 430), 0.43);
-  assert.is(share(3, 10, 900), 0.4);
-  assert.is(share(3, 10, 100), 0.3);
+  assert.is(share(3, 10, 900), 0.9);
+  assert.is(shareOf({ ...tally, doneFiles: 3, totalFiles: 10, doneBytes: 0, totalBytes: 0 }), 0.3);
   assert.is(share(10, 10, 1_000), 1);
   assert.is(share(0, 0, 0), 1);
 });
@@ -89,7 +89,7 @@ bars('fit into forty columns', () => {
     [
       '',
       '📦 Overall Progress',
-      '███░░░░░░░░░░░░░░░ 25/150 files (16%)',
+      '██░░░░░░░░░░░░░░░░ 25/150 files (16%)',
       '380 MB of 2.34 GB',
       '77.6 MB/s · 25s left',
       '↑ …/IMG_0001.jpg  8.0/16.8 MB     0 B/s',
