@@ -23,6 +23,7 @@ process.exitCode = await main({
   home: homedir(),
   host: hostname(),
   pid: process.pid,
+  userId: process.geteuid?.() ?? -1,
   stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,

@@ -62,6 +62,9 @@ export const restoreCommand = defineCommand({
       await view.close();
     }
     await showSummary(cli, summary, performance.now() - startedAt);
+    if (summary.failures > 0 && options.overwrite === 'never') {
+      terminal.hint("What was there before was kept; '--overwrite if-changed' replaces what differs.");
+    }
     return summary.failures > 0 ? EXIT.incomplete : EXIT.done;
   },
 });

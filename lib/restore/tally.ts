@@ -1,10 +1,5 @@
 import type { Progress } from '../progress.ts';
 
-export interface Failure {
-  readonly path: string;
-  readonly reason: string;
-}
-
 export interface RestoreSummary {
   readonly backupId: string;
   /** Where entries were restored to. */
@@ -16,13 +11,9 @@ export interface RestoreSummary {
   readonly presentFiles: number;
   /** By this run, from the remote. */
   readonly fetchedBytes: number;
-  /** How many entries could not be restored; every one was told as `entry_failed`. */
-  readonly failed: number;
-  /** The first thousand of them. */
-  readonly failures: readonly Failure[];
+  /** Entries that could not be restored, or not with all that belongs to them; each was told as `entry_failed`. */
+  readonly failures: number;
 }
-
-const FAILURES_KEPT = 1000;
 
 /** Counts what a restore does, and tells of it. */
 export interface Tally {
@@ -45,8 +36,7 @@ export function createTally(progress: Progress): Tally {
   const inPlace = { files: 0, bytes: 0 };
   let doneBytes = 0;
   let fetchedBytes = 0;
-  let failed = 0;
-  const failures: Failure[] = [];
+  let failures = 0;
   let isPlanned = false;
   const tell = () => {
     if (!isPlanned) return; // until the whole is known there is nothing to compare with
@@ -90,15 +80,13 @@ export function createTally(progress: Progress): Tally {
       tell();
     },
     failed(path, reason) {
-      failed += 1;
-      if (failures.length < FAILURES_KEPT) failures.push({ path, reason });
+      failures += 1;
       progress({ type: 'entry_failed', path, reason });
     },
     summary: () => ({
       ...inPlace,
       presentFiles: present.files,
       fetchedBytes,
-      failed,
       failures,
     }),
   };
