@@ -30,7 +30,6 @@ export interface ConfigValues {
   /** 64 lower-case hexadecimal digits. */
   readonly certificateFingerprint: string | null;
   readonly insecureHttp: boolean;
-  readonly quiet: boolean;
 }
 
 export interface ConfigOption<T> {
@@ -142,12 +141,6 @@ export const CONFIG_OPTIONS: { readonly [P in keyof ConfigValues]: ConfigOption<
     default: false,
     help: 'allow http:// to another machine: the password goes over the line in clear',
   },
-  quiet: {
-    key: 'quiet',
-    parse: yesOrNo,
-    default: false,
-    help: 'print results, warnings and errors only',
-  },
 };
 
 /** @returns the option's flag, without `--` */
@@ -166,10 +159,10 @@ export interface Flag {
 
 const GROUP = 'Settings:';
 
-/** The flags every command takes: those of the options, and `--json`. */
+/** The flags every command takes: those of the options, and two that belong to one call alone. */
 export const FLAGS: Readonly<Record<string, Flag>> = {
   ...Object.fromEntries(Object.values(CONFIG_OPTIONS).map((option) => [flagOf(option), flagFor(option)])),
-  quiet: { ...flagFor(CONFIG_OPTIONS.quiet), alias: 'q' },
+  quiet: { type: 'boolean', alias: 'q', describe: 'print results, warnings and errors only', group: GROUP },
   json: { type: 'boolean', describe: 'print results as JSON', group: GROUP },
 };
 

@@ -47,7 +47,6 @@ settings('without flags, environment and file has its defaults', async () => {
     caFile: null,
     certificateFingerprint: null,
     insecureHttp: false,
-    quiet: false,
     password: { of: 'repository', source: null },
     remotePassword: { of: 'remote', source: null },
   });
@@ -64,7 +63,6 @@ settings('reads every key of the file', async () => {
     ca_file = "/etc/ca.pem"
     certificate_fingerprint = "${'AB:'.repeat(31)}AB"
     insecure_http = true
-    quiet = true
     password_file = "~/secret"
     remote_password_command = "pass show box"
   `);
@@ -80,7 +78,6 @@ settings('reads every key of the file', async () => {
     caFile: '/etc/ca.pem',
     certificateFingerprint: 'ab'.repeat(32),
     insecureHttp: true,
-    quiet: true,
     password: {
       of: 'repository',
       source: { kind: 'file', from: `password_file in ${file}`, path: join(home, 'secret') },
@@ -93,7 +90,7 @@ settings('reads every key of the file', async () => {
 });
 
 settings('takes flags over environment over file', async () => {
-  const toml = 'remote = "/file"\nconnections = 1\nquiet = true';
+  const toml = 'remote = "/file"\nconnections = 1\ninsecure_http = true';
   const env = { SKYLOCK_REMOTE: '/env', SKYLOCK_SSH_IDENTITY: 'key', SKYLOCK_KNOWN_HOSTS: '~/known' };
   assert.is((await load(toml)).remote, '/file');
   const both = await load(toml, { env });
@@ -101,10 +98,10 @@ settings('takes flags over environment over file', async () => {
   assert.is(both.connections, 1);
   assert.is(both.identityFile, '/work/key');
   assert.is(both.knownHosts, join(both.home, 'known'));
-  const all = await load(toml, { env, flags: { remote: '/flag', connections: '8', quiet: false } });
+  const all = await load(toml, { env, flags: { remote: '/flag', connections: '8', 'insecure-http': false } });
   assert.is(all.remote, '/flag');
   assert.is(all.connections, 8);
-  assert.is(all.quiet, false);
+  assert.is(all.insecureHttp, false);
 });
 
 settings('takes an empty variable for one that is not set', async () => {
@@ -154,10 +151,10 @@ mistakes('of writing a password into the file is met with what to do, and withou
 });
 
 mistakes('of TOML names the line', async () => {
-  const error = await failure('remote = "/a"\nconnections = \nquiet = true\n');
+  const error = await failure('remote = "/a"\nconnections = \ninsecure_http = true\n');
   assert.match(error.message, /^read \/.*\/config\.toml: line 2: .+$/);
   assert.not.match(error.message, '\n');
-  assert.match((await failure('quiet = true\nquiet = false')).message, 'line 2');
+  assert.match((await failure('insecure_http = true\ninsecure_http = false')).message, 'line 2');
 });
 
 mistakes('names the key, what is expected and what is there', async () => {
@@ -171,7 +168,7 @@ mistakes('names the key, what is expected and what is there', async () => {
     ['remote = ""', 'expected text, found nothing'],
     ['[remote]', 'expected text, found a table'],
     ['remote = 2025-11-07', 'expected text, found a date'],
-    ['quiet = "yes"', "expected true or false, found 'yes'"],
+    ['insecure_http = "yes"', "expected true or false, found 'yes'"],
     ['retry_for = 10', 'expected a duration such as "10m", found 10'],
     ['retry_for = "soon"', "'soon' is not a duration"],
     ['compress_over = -1', 'expected a size such as "10MB", found -1'],
@@ -259,8 +256,11 @@ secrets.run();
 
 const flags = suite('the flags');
 
-flags('are those of the options and --json, without defaults of their own', () => {
-  assert.equal(Object.keys(FLAGS).sort(), [...Object.values(CONFIG_OPTIONS).map(flagOf), 'json'].sort());
+flags('are those of the options, --json and --quiet, without defaults of their own', () => {
+  assert.equal(
+    Object.keys(FLAGS).sort(),
+    [...Object.values(CONFIG_OPTIONS).map(flagOf), 'json', 'quiet'].sort(),
+  );
   for (const [name, flag] of Object.entries(FLAGS)) {
     assert.is('default' in flag, false, name);
     assert.ok(flag.describe.length > 10, name);

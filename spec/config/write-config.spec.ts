@@ -25,10 +25,16 @@ remote('takes the place of the old one and leaves all else as it was', () => {
     ['', `remote = "${URL}"\n`],
     ['remote = "/old"', `remote = "${URL}"`],
     ['remote = "/old" # my box\n', `remote = "${URL}" # my box\n`],
-    ["# mine\n\n  remote='/old'\nquiet = true\n", `# mine\n\n  remote="${URL}"\nquiet = true\n`],
-    ['"remote" = "a \\"b\\" # c"\r\nquiet = true\r\n', `"remote" = "${URL}"\r\nquiet = true\r\n`],
-    ['# a comment\nquiet = true\n', `remote = "${URL}"\n# a comment\nquiet = true\n`],
-    ['quiet = true\r\n', `remote = "${URL}"\r\nquiet = true\r\n`],
+    [
+      "# mine\n\n  remote='/old'\ninsecure_http = true\n",
+      `# mine\n\n  remote="${URL}"\ninsecure_http = true\n`,
+    ],
+    [
+      '"remote" = "a \\"b\\" # c"\r\ninsecure_http = true\r\n',
+      `"remote" = "${URL}"\r\ninsecure_http = true\r\n`,
+    ],
+    ['# a comment\ninsecure_http = true\n', `remote = "${URL}"\n# a comment\ninsecure_http = true\n`],
+    ['insecure_http = true\r\n', `remote = "${URL}"\r\ninsecure_http = true\r\n`],
     ['#remote = "/old"\n', `remote = "${URL}"\n#remote = "/old"\n`],
   ] as const) {
     assert.is(setRemote('config.toml', before, URL), after);
@@ -84,11 +90,14 @@ remote('makes a file for its owner only, where there was none', async () => {
 remote('leaves a symlink a symlink', async () => {
   await withFolder(async (home) => {
     mkdirSync(join(home, 'dotfiles'));
-    writeFileSync(join(home, 'dotfiles/skylock.toml'), 'quiet = true\n');
+    writeFileSync(join(home, 'dotfiles/skylock.toml'), 'insecure_http = true\n');
     symlinkSync('dotfiles/skylock.toml', join(home, 'config.toml'));
     writeRemote(join(home, 'config.toml'), URL);
     assert.is(readlinkSync(join(home, 'config.toml')), 'dotfiles/skylock.toml');
-    assert.is(readFileSync(join(home, 'dotfiles/skylock.toml'), 'utf8'), `remote = "${URL}"\nquiet = true\n`);
+    assert.is(
+      readFileSync(join(home, 'dotfiles/skylock.toml'), 'utf8'),
+      `remote = "${URL}"\ninsecure_http = true\n`,
+    );
   });
 });
 
