@@ -8,7 +8,7 @@ const SLASH = Buffer.from('/');
 /**
  * The same sources, however they are written: real paths, sorted by their bytes, without duplicates and without one
  * that lies inside another.
- * @throws UsageError naming a path that is not there
+ * @throws UsageError naming a path that is not there or cannot be looked up
  */
 export function canonicalSources(paths: readonly string[], cwd: string): Buffer[] {
   if (paths.length === 0) {
@@ -25,14 +25,16 @@ export function canonicalSources(paths: readonly string[], cwd: string): Buffer[
 }
 
 function realPath(path: string, cwd: string): Buffer {
+  const fail = (reason: string) => new UsageError(`back up ${path || "''"}: ${reason}`);
+  // A variable that is not set in somebody's script: they do not mean the current folder.
+  if (path === '') throw fail('no such file or folder');
   try {
     return realpathSync.native(resolve(cwd, path), 'buffer');
   } catch (error) {
     const code = systemErrorCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR')
-      throw new UsageError(`back up ${path}: no such file or folder`);
-    if (code === 'EACCES') throw new UsageError(`back up ${path}: permission denied`);
-    throw error;
+    if (code === undefined) throw error;
+    if (code === 'ENOENT' || code === 'ENOTDIR') throw fail('no such file or folder');
+    throw fail(code === 'EACCES' ? 'permission denied' : `it cannot be looked up (${code})`);
   }
 }
 
