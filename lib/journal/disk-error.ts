@@ -33,7 +33,7 @@ const ANSWERS: readonly { readonly codes: RegExp; readonly reason: string; reado
     hint: 'Look at the disk; what is on the remote is safe.',
   },
   {
-    codes: /^(EISDIR|ENOTDIR|EEXIST|ENOENT|ELOOP|ENAMETOOLONG)$/,
+    codes: /^(EISDIR|ERR_FS_EISDIR|ENOTDIR|EEXIST|ENOENT|ELOOP|ENAMETOOLONG)$/,
     reason: 'something else is in its place, or in that of its folder',
     hint: 'Move it away, or set XDG_DATA_HOME to another folder.',
   },

@@ -5,13 +5,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { SkylockError } from '../../lib/errors.ts';
 import { type Journal, openJournal } from '../../lib/journal/database.ts';
 import { applyPlan, journalEntries } from '../../lib/journal/entries.ts';
 import { rememberRepository } from '../../lib/journal/repositories.ts';
 import { unfinishedRuns } from '../../lib/journal/unfinished.ts';
 import { withFolder } from '../helpers/temporary.ts';
-import { add, claim, entryAt, NOW, withJournal } from './fixture.ts';
+import { add, claim, entryAt, failureOf, NOW, withJournal } from './fixture.ts';
 import { type Script, withScripts } from './process/start.ts';
 
 const PAGE_BYTES = 4096;
@@ -49,16 +48,6 @@ async function overwrite(file: string, at: number, bytes: Uint8Array): Promise<v
 
 function isSound({ sqlite }: Journal): boolean {
   return sqlite.pragma('integrity_check', { simple: true }) === 'ok';
-}
-
-async function failureOf(work: () => unknown): Promise<SkylockError> {
-  try {
-    await work();
-  } catch (error) {
-    assert.instance(error, SkylockError);
-    return error as SkylockError;
-  }
-  throw new Error('it succeeded');
 }
 
 /** Has all open the journal at once. @returns the processes that claimed the run, and what the others said */

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import * as assert from 'uvu/assert';
+import { SkylockError } from '../../lib/errors.ts';
 import { type Journal, openJournal } from '../../lib/journal/database.ts';
 import { applyPlan, type Entry, type JournalEntry, journalEntries } from '../../lib/journal/entries.ts';
 import { identifyProcess, type Owner } from '../../lib/journal/owner.ts';
@@ -110,4 +112,15 @@ export function packOf(...names: string[]): DurablePack {
 /** The pieces `from`, `from + 1`, … of a file, one a name. */
 export function piecesOf(entry: bigint, from: number, ...names: string[]) {
   return names.map((name, index) => ({ entry, position: from + index, chunk: hash(name) }));
+}
+
+/** @returns the error that `work` fails with, one a person can act on */
+export async function failureOf(work: () => unknown): Promise<SkylockError> {
+  try {
+    await work();
+  } catch (error) {
+    assert.instance(error, SkylockError);
+    return error as SkylockError;
+  }
+  throw new Error('it succeeded');
 }

@@ -1,13 +1,23 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { appendFile, open, readdir, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  mkdir,
+  open,
+  readdir,
+  rm,
+  rmdir,
+  stat,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { SkylockError } from '../../lib/errors.ts';
 import { type JournalEntry, recordUploaded } from '../../lib/journal/entries.ts';
 import { completeRun, type Run, recordTotals } from '../../lib/journal/runs.ts';
 import { openStateFile, type StateFile } from '../../lib/journal/state-file.ts';
-import { add, claim, entryAt, type Lent, NOW, packOf, piecesOf, withJournal } from './fixture.ts';
+import { add, claim, entryAt, failureOf, type Lent, NOW, packOf, piecesOf, withJournal } from './fixture.ts';
 
 interface Backup extends Lent {
   readonly run: Run;
@@ -267,7 +277,7 @@ const DEEDS: readonly [title: string, deed: (backup: Backup) => Promise<unknown>
 async function editQuietly({ file }: Backup): Promise<void> {
   const { atime, mtime } = await stat(file);
   const handle = await open(file, 'r+');
-  await handle.write('X', 60);
+  await handle.write('X', readFileSync(file, 'utf8').lastIndexOf('/home/docs/'));
   await handle.close();
   await utimes(file, atime, mtime);
 }
@@ -295,6 +305,22 @@ for (const [title, deed] of DEEDS) {
   });
 }
 
+meddling('and makes a save fail half-way loses nothing', async () => {
+  await withBackup(20, async (backup) => {
+    await backup.state.save();
+    for (const attempt of [() => backup.state.save(), () => backup.state.rewrite()]) {
+      await mkdir(`${backup.file}.tmp`);
+      backup.upload(5);
+      const failure = await failureOf(attempt);
+      assert.match(failure.message, `write state file ${backup.file}: something else is in its place`);
+      await rmdir(`${backup.file}.tmp`);
+      backup.upload(5);
+      await backup.state.save();
+      assertExact(backup);
+    }
+  });
+});
+
 meddling('and puts a file in the place of its folder is told so, until it is gone', async () => {
   await withBackup(20, async (backup) => {
     backup.upload(5);
@@ -302,13 +328,9 @@ meddling('and puts a file in the place of its folder is told so, until it is gon
     await rm(backup.stateFolder, { recursive: true });
     await writeFile(backup.stateFolder, 'a file');
     backup.upload(5);
-    for (const attempt of [backup.state.save(), backup.state.rewrite()]) {
-      const failure = await attempt.then(
-        () => null,
-        (error: unknown) => error as SkylockError,
-      );
-      assert.instance(failure, SkylockError);
-      assert.match(failure!.message, `write state file ${backup.file}: something else is in its place`);
+    for (const attempt of [() => backup.state.save(), () => backup.state.rewrite()]) {
+      const failure = await failureOf(attempt);
+      assert.match(failure.message, `write state file ${backup.file}: something else is in its place`);
     }
     await rm(backup.stateFolder);
     await backup.state.save();
@@ -324,7 +346,8 @@ totals('follow the scan of a run that goes on', async () => {
   await withBackup(10, async (backup) => {
     backup.upload(4);
     await backup.state.save();
-    for (const totalFiles of [1_000_000, 12]) {
+    // The version that is appended to was the longer one, too.
+    for (const totalFiles of [1_000_000, 2_000_000, 12, 13]) {
       const counts = { totalFiles, totalBytes: 36_000, uploadedFiles: 4, uploadedBytes: 12_000 };
       recordTotals(backup.journal, backup.run, counts, NOW);
       await backup.state.save();
