@@ -234,6 +234,26 @@ saving('lists once what becomes uploaded while the file is written anew', async 
   });
 });
 
+saving('shows the list before or the one after to who reads meanwhile', async () => {
+  await withBackup(3000, async (backup) => {
+    await backup.state.rewrite();
+    const seen = new Set<number>();
+    for (let round = 0; round < 30; round += 1) {
+      backup.upload(100);
+      let isOver = false;
+      const saved = (round % 10 === 9 ? backup.state.rewrite() : backup.state.save()).then(() => {
+        isOver = true;
+      });
+      for (; !isOver; await new Promise(setImmediate)) seen.add(contentOf(backup.file).uploaded_files.length);
+      await saved;
+    }
+    assert.equal(
+      [...seen].filter((length) => length % 100 !== 0),
+      [],
+    );
+  });
+});
+
 saving('after the backup is complete does not bring the file back', async () => {
   await withBackup(10, async ({ state, stateFolder, upload }) => {
     for (let round = 0; round < 3; round += 1) {
