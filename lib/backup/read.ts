@@ -113,8 +113,9 @@ function* readChunks(
     const got = readSync(descriptor, buffer, end, wanted, fileOffset);
     end += got;
     fileOffset += got;
-    // Regular files give less than asked for only at their end; whether it has moved since is looked at afterwards.
-    atEof = got < wanted;
+    // A network's file system may give less than was asked for before the end. Whether the end has moved since the file
+    // was opened is looked at afterwards.
+    atEof = got === 0 || (got < wanted && fileOffset >= file.sizeBytes);
   }
 }
 
