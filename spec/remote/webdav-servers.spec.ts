@@ -1,41 +1,257 @@
+import { chmod, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { UsageError } from '../../lib/errors.ts';
+import type { Remote } from '../../lib/remote/remote.ts';
+import type { RemoteSettings } from '../../lib/remote/settings.ts';
 import { parseRemoteUrl, type WebdavLocation } from '../../lib/remote/url.ts';
 import { openWebdav } from '../../lib/remote/webdav.ts';
 import { missingApache, withApache } from '../helpers/apache.ts';
+import { makeCertificate } from '../helpers/certificate.ts';
 import { missingNginx, withNginx } from '../helpers/nginx.ts';
 import { remoteSettings } from '../helpers/remote-settings.ts';
 import { skipTest } from '../helpers/skip.ts';
-import type { WebServer } from '../helpers/web-server.ts';
+import { withFolder } from '../helpers/temporary.ts';
+import type { WebServer, WebServerOptions } from '../helpers/web-server.ts';
 import { remoteContract, type WithRemote } from './contract.ts';
+import { failure } from './failure.ts';
 
 const noApache = missingApache();
 const noNginx = missingNginx();
 
-const open = (server: WebServer, folder = 'not/there yet') =>
-  openWebdav(
-    parseRemoteUrl(server.url + folder, '/') as WebdavLocation,
-    remoteSettings({
-      password: async () => server.password,
-      tls: { certificateFingerprint: server.certificateFingerprint || null },
+/** Lends a remote in a folder of the server that has yet to be made. */
+async function withRemoteOn(
+  server: WebServer,
+  run: (remote: Remote) => Promise<void>,
+  settings: Parameters<typeof remoteSettings>[0] = {},
+): Promise<void> {
+  const location = parseRemoteUrl(`${server.url}not/there yet`, '/') as WebdavLocation;
+  const pinned = { certificateFingerprint: server.certificateFingerprint || null };
+  const remote = await openWebdav(
+    location,
+    remoteSettings({ password: async () => server.password, tls: pinned, ...settings }),
+  );
+  await run(remote).finally(() => remote.close());
+}
+
+const onApache =
+  (options: WebServerOptions): WithRemote =>
+  (run) =>
+    withApache(options, (server) => withRemoteOn(server, run));
+
+if (noApache !== null) skipTest('the contract on Apache', noApache);
+else {
+  const options = { replacesInOneStep: false };
+  remoteContract('Apache', onApache({ password: 'zwölf € "%' }), options);
+  remoteContract('Apache with TLS', onApache({ tls: true }), options);
+  remoteContract('Apache with Digest', onApache({ auth: 'digest' }), options);
+}
+if (noNginx !== null) skipTest('the contract on nginx', noNginx);
+else remoteContract('nginx', (run) => withNginx({}, (server) => withRemoteOn(server, run)));
+
+const real = suite('a real WebDAV server');
+
+/** Registers a test that needs Apache. */
+function apache(
+  sentence: string,
+  options: WebServerOptions,
+  check: (server: WebServer) => Promise<void>,
+): void {
+  if (noApache !== null) skipTest(sentence, noApache);
+  else real(sentence, () => withApache(options, check));
+}
+
+for (const auth of ['basic', 'digest'] as const) {
+  apache(`a wrong password is final with ${auth}`, { auth }, (server) =>
+    withRemoteOn(
+      server,
+      async (remote) => {
+        for (const call of [() => remote.get('x'), () => remote.put('x', Buffer.from('x'))]) {
+          const error = await failure(call());
+          assert.not.ok(error.retryable);
+          assert.match(error.message, /the user name or the password is wrong \(HTTP 401\)/);
+        }
+      },
+      { password: async () => 'wrong' },
+    ),
+  );
+}
+
+const SHORT_NONCE = { auth: 'digest', directives: ['AuthDigestNonceLifetime 1'] } as const;
+apache('a nonce that has got stale costs nothing', SHORT_NONCE, (server) =>
+  withRemoteOn(server, async (remote) => {
+    const bytes = Buffer.alloc(3_000_000, 1);
+    const told: number[] = [];
+    await remote.put('a', bytes);
+    await sleep(2100);
+    await remote.put('b', bytes, { onSent: (sentBytes) => told.push(sentBytes) });
+    await sleep(2100);
+    assert.ok((await remote.get('b'))?.equals(bytes));
+    assert.ok(
+      told.every((sentBytes, n) => sentBytes >= (told[n - 1] ?? 0)),
+      'progress never goes back',
+    );
+  }),
+);
+
+apache('a server that is killed in the middle of a put keeps nothing of it, and goes on', {}, (server) =>
+  withRemoteOn(server, async (remote) => {
+    await remote.put('before', Buffer.from('x'));
+    let killed: Promise<void> | null = null;
+    const onSent = (sentBytes: number) => {
+      if (sentBytes > 1_000_000) killed ??= server.stop('SIGKILL');
+    };
+    const error = await failure(remote.put('packs/x', Buffer.alloc(30_000_000), { onSent }));
+    assert.ok(error.retryable);
+    await killed;
+    assert.ok((await failure(remote.get('before'))).retryable);
+    await server.restart();
+    assert.is(await remote.get('packs/x'), null);
+    await remote.put('packs/x', Buffer.from('again'));
+    assert.is((await remote.get('packs/x'))?.toString(), 'again');
+  }),
+);
+
+for (const [what, directives, status] of [
+  ['a limit to the size of a request', ['LimitRequestBody 1000000'], 413],
+  ['a folder without WebDAV', ['Dav Off'], 405],
+] as const) {
+  apache(`${what} is final and says what to do`, { auth: 'none', directives }, (server) =>
+    withRemoteOn(server, async (remote) => {
+      const error = await failure(remote.put('packs/x', Buffer.alloc(20_000_000)));
+      assert.not.ok(error.retryable);
+      assert.match(error.message, new RegExp(`\\(HTTP ${status}\\)$`));
+      assert.ok(error.hints.length > 0);
     }),
   );
-
-const lend =
-  (server: WebServer) =>
-  async (run: Parameters<WithRemote>[0]): Promise<void> => {
-    const remote = await open(server);
-    await run(remote).finally(() => remote.close());
-  };
-
-for (const [title, options] of [
-  ['Apache', { auth: 'basic', password: 'zwölf €' }],
-  ['Apache with TLS', { auth: 'basic', tls: true }],
-  ['Apache with Digest', { auth: 'digest' }],
-] as const) {
-  if (noApache !== null) skipTest(title, noApache);
-  else {
-    const withRemote: WithRemote = (run) => withApache(options, (server) => lend(server)(run));
-    remoteContract(title, withRemote, { replacesInOneStep: false });
-  }
 }
-if (noNginx !== null) skipTest('nginx', noNginx);
-else remoteContract('nginx', (run) => withNginx({}, (server) => lend(server)(run)));
+
+apache('a folder it may not write to is final and says what to do', {}, (server) =>
+  withRemoteOn(server, async (remote) => {
+    await chmod(server.root, 0o555);
+    const error = await failure(remote.put('packs/x', Buffer.alloc(1000)));
+    assert.not.ok(error.retryable);
+    assert.match(error.message, /the server does not allow it \(HTTP 403\)$/);
+    assert.ok(error.hints.length > 0);
+  }),
+);
+
+const CUT = "nginx's limit to the size of a request is final too";
+if (noNginx !== null) skipTest(CUT, noNginx);
+else {
+  real(CUT, () =>
+    withNginx({ directives: ['client_max_body_size 1m;'] }, (server) =>
+      withRemoteOn(server, async (remote) => {
+        await remote.put('packs/small', Buffer.alloc(1000));
+        const error = await failure(remote.put('packs/x', Buffer.alloc(20_000_000)));
+        assert.not.ok(error.retryable);
+        assert.match(error.message, /\(HTTP 413\)$/);
+        await remote.put('packs/y', Buffer.alloc(1000));
+      }),
+    ),
+  );
+}
+
+const tls = (parts: Partial<RemoteSettings['tls']>) => ({ tls: parts });
+const neverAsked = async () => assert.unreachable('no password for a server that is not trusted') as never;
+
+apache('its own CA file makes a certificate trusted', { tls: true }, (server) =>
+  withRemoteOn(
+    server,
+    async (remote) => {
+      await remote.put('x', Buffer.from('x'));
+    },
+    { password: async () => server.password, ...tls({ caFile: server.caFile }) },
+  ),
+);
+
+apache('a fingerprint is taken as openssl prints it', { tls: true }, (server) => {
+  const colons = server.certificateFingerprint.toUpperCase().match(/../g)?.join(':');
+  return withRemoteOn(
+    server,
+    async (remote) => {
+      await remote.put('x', Buffer.from('x'));
+    },
+    tls({ certificateFingerprint: `sha256 Fingerprint=${colons}` }),
+  );
+});
+
+apache('another certificate than the pinned one gets neither password nor data', { tls: true }, (server) =>
+  withRemoteOn(
+    server,
+    async (remote) => {
+      const error = await failure(remote.put('x', Buffer.from('x')));
+      assert.not.ok(error.retryable);
+      assert.match(error.message, /this is not the pinned server/);
+      assert.ok(error.message.includes(server.certificateFingerprint), 'it says which one it is');
+    },
+    { password: neverAsked, ...tls({ certificateFingerprint: 'ab'.repeat(32) }) },
+  ),
+);
+
+apache('the pin counts even where the CA file would do', { tls: true }, (server) =>
+  withRemoteOn(
+    server,
+    async (remote) => {
+      assert.match((await failure(remote.get('x'))).message, /this is not the pinned server/);
+    },
+    { password: neverAsked, ...tls({ caFile: server.caFile, certificateFingerprint: 'ab'.repeat(32) }) },
+  ),
+);
+
+apache('a certificate nobody vouches for is refused with the ways out', { tls: true }, (server) =>
+  withRemoteOn(
+    server,
+    async (remote) => {
+      const error = await failure(remote.get('x'));
+      assert.not.ok(error.retryable);
+      assert.match(error.message, /certificate signs itself \(DEPTH_ZERO_SELF_SIGNED_CERT\)/);
+      assert.match(error.hints.join('\n'), /CA file.*\n.*fingerprint/s);
+    },
+    { password: neverAsked, ...tls({}) },
+  ),
+);
+
+apache("another authority's CA file does not help", { tls: true }, (server) =>
+  withFolder(async (folder) => {
+    const { certificateFile } = await makeCertificate(folder, 'other');
+    await withRemoteOn(server, async (remote) => assert.not.ok((await failure(remote.get('x'))).retryable), {
+      password: neverAsked,
+      ...tls({ caFile: certificateFile }),
+    });
+  }),
+);
+
+apache('https to a port that speaks http is final', {}, (server) =>
+  withRemoteOn({ ...server, url: server.url.replace('http:', 'https:') }, async (remote) => {
+    const error = await failure(remote.get('x'));
+    assert.not.ok(error.retryable);
+    assert.match(error.message, /no secure connection/);
+  }),
+);
+
+real('a fingerprint or CA file that is none is refused at the start', () =>
+  withFolder(async (folder) => {
+    const noPem = join(folder, 'no.pem');
+    await writeFile(noPem, 'no certificate');
+    for (const parts of [
+      { certificateFingerprint: 'abc' },
+      { certificateFingerprint: 'zz'.repeat(32) },
+      { caFile: join(folder, 'absent') },
+      { caFile: noPem },
+    ]) {
+      const open = openWebdav({ kind: 'webdav', url: 'https://box.example' }, remoteSettings(tls(parts)));
+      assert.instance(
+        await open.then(
+          () => null,
+          (error: unknown) => error,
+        ),
+        UsageError,
+      );
+    }
+  }),
+);
+
+real.run();

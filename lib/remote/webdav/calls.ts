@@ -6,6 +6,7 @@ import type { ByteRange, PutOptions } from '../remote.ts';
 import { type Answer, readPart } from './exchange.ts';
 import { statusFailure } from './failures.ts';
 import { type Found, type Page, readFound, readPage } from './listing.ts';
+import { encodePath } from './path.ts';
 import type { Request } from './session.ts';
 import { inTurns } from './turns.ts';
 
@@ -88,7 +89,14 @@ export function webdavCalls(origin: string, request: Request): WebdavCalls {
     remove,
 
     async upload(doing, path, bytes, { signal, onSent }) {
-      const put = { doing, method: 'PUT', path, body: bytes, signal, ...(onSent && { onSent }) } as const;
+      let toldBytes = -1;
+      const tell = (sentBytes: number) => {
+        // To log in, or with a new nonce, the same body may go out anew.
+        if (sentBytes <= toldBytes) return;
+        toldBytes = sentBytes;
+        onSent?.(sentBytes);
+      };
+      const put = { doing, method: 'PUT', path, body: bytes, signal, onSent: tell } as const;
       await request(put, async (answer) => requireStatus(doing, answer, [200, 201, 204]));
       const found = await find(doing, path, signal);
       if (found?.kind === 'object' && found.sizeBytes === bytes.length) return;
@@ -173,8 +181,4 @@ async function readMultistatus(doing: string, answer: Answer): Promise<DAVResult
   } catch (cause) {
     throw new RemoteError(`${doing}: the server's answer is not WebDAV`, { retryable: false, cause });
   }
-}
-
-function encodePath(path: string): string {
-  return path.split('/').map(encodeURIComponent).join('/');
 }

@@ -36,6 +36,7 @@ export type Send = (
 const PIECE_BYTES = 64 * 1024;
 /** An answer nobody wants is read to its end up to here, so that its connection can be used again. */
 const DRAIN_BYTES = 64 * 1024;
+const DRAIN_MS = 1000;
 
 /**
  * Sends one request, has `read` take the answer, and leaves the connection free for the next or closes it.
@@ -64,8 +65,8 @@ export async function exchange<T>(
     }
   } catch (error) {
     ended.abort();
-    if (watch.signal.aborted && watch.signal.reason !== ended.signal.reason) throw watch.signal.reason;
-    throw connectionFailure(request.doing, error);
+    for (const signal of signals) signal.throwIfAborted();
+    throw error instanceof RemoteError ? error : (watch.silence() ?? connectionFailure(request.doing, error));
   } finally {
     watch.end();
     release();
@@ -144,6 +145,7 @@ async function* chunksOf(stream: Readable | null, heard: () => void): AsyncGener
 async function isDrained(stream: Readable | null): Promise<boolean> {
   if (stream === null || stream.readableEnded) return true;
   let left = DRAIN_BYTES;
+  const timer = setTimeout(() => stream.destroy(), DRAIN_MS);
   try {
     for await (const chunk of stream) {
       left -= (chunk as Buffer).length;
@@ -151,6 +153,8 @@ async function isDrained(stream: Readable | null): Promise<boolean> {
     }
     return true;
   } catch {
-    return false; // the answer was what mattered
+    return false; // what was read of the answer is what mattered
+  } finally {
+    clearTimeout(timer);
   }
 }

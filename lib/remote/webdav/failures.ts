@@ -92,18 +92,19 @@ const CERTIFICATES: Readonly<Record<string, string>> = {
   ERR_TLS_CERT_ALTNAME_INVALID: "the server's certificate is for another name",
 };
 
-const LINES: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'the server refuses the connection',
-  ECONNRESET: 'the connection was cut',
-  EPIPE: 'the connection was cut',
-  ERR_STREAM_PREMATURE_CLOSE: 'the connection was cut',
-  ETIMEDOUT: 'the server does not answer',
-  EHOSTUNREACH: 'there is no way to the server',
-  ENETUNREACH: 'there is no way to the server',
-  ENETDOWN: 'there is no way to the server',
-  EADDRNOTAVAIL: 'there is no way to the server',
-  ENOTFOUND: "the server's name is not known",
-  EAI_AGAIN: "the server's name cannot be looked up",
+/** What the network's errors mean; each may have passed by the next try. */
+const LINES: Readonly<Record<string, readonly [reason: string, ...hints: string[]]>> = {
+  ECONNREFUSED: ['nobody listens there', 'Are the host and the port of the URL right?'],
+  ECONNRESET: ['the connection was cut'],
+  EPIPE: ['the connection was cut'],
+  ERR_STREAM_PREMATURE_CLOSE: ['the connection was cut'],
+  ETIMEDOUT: ['no answer'],
+  EHOSTUNREACH: ['there is no way to the server'],
+  ENETUNREACH: ['there is no network'],
+  ENETDOWN: ['there is no network'],
+  EADDRNOTAVAIL: ['there is no network'],
+  ENOTFOUND: ['there is no host of this name', 'Is the name right, and is this machine on the network?'],
+  EAI_AGAIN: ["the host's name cannot be looked up at the moment", 'Is this machine on the network?'],
 };
 
 /** @returns a RemoteError for what the way to the server came to; anything that is no network's error as it is. */
@@ -131,7 +132,7 @@ export function connectionFailure(doing: string, error: unknown): unknown {
   if (/^(ERR_(SSL|TLS|OSSL)_|CERT_|EPROTO$)/.test(code)) {
     return final(`no secure connection (${message.trim()})`, ['Does the server speak TLS on this port?']);
   }
-  const line = LINES[code];
-  if (line === undefined && !/^(E[A-Z]+|HPE_\w+|ERR_STREAM_\w+)$/.test(code)) return error;
-  return new RemoteError(`${doing}: ${line ?? message} (${code})`, { retryable: true, cause: error });
+  if (LINES[code] === undefined && !/^(E[A-Z]+|HPE_\w+|ERR_STREAM_\w+)$/.test(code)) return error;
+  const [reason, ...hints] = LINES[code] ?? [message];
+  return new RemoteError(`${doing}: ${reason} (${code})`, { retryable: true, hints, cause: error });
 }

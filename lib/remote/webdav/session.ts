@@ -1,16 +1,12 @@
 import type { Readable } from 'node:stream';
-import {
-  AuthType,
-  createClient,
-  type WebDAVClient,
-  type WebDAVClientError,
-  type WebDAVClientOptions,
-} from 'webdav';
+import { AuthType, createClient, type WebDAVClient, type WebDAVClientError } from 'webdav';
 import { RemoteError } from '../../errors.ts';
 import type { RemoteSettings } from '../settings.ts';
 import type { Agents } from './agents.ts';
+import { type Authorize, authorizer, type Challenge, parseChallenges } from './credentials.ts';
 import type { Answer, Exchange, Send } from './exchange.ts';
 import { statusFailure } from './failures.ts';
+import { encodePath } from './path.ts';
 
 /** One exchange with the server, on a connection that is kept. */
 export type Perform = <T>(send: Send, request: Exchange, read: (answer: Answer) => Promise<T>) => Promise<T>;
@@ -18,16 +14,8 @@ export type Perform = <T>(send: Send, request: Exchange, read: (answer: Answer) 
 /** As {@link Perform}, logged in when the server asks for it. */
 export type Request = <T>(request: Exchange, read: (answer: Answer) => Promise<T>) => Promise<T>;
 
-interface LogIn {
-  readonly client: WebDAVClient;
-  readonly scheme: 'none' | 'basic' | 'digest';
-}
-
-const UNAUTHORIZED = Symbol('HTTP 401');
-
 /**
- * Begins without a password and asks for one when the server does (HTTP 401): Basic, or Digest where it is all there is
- * or nothing encrypts the line.
+ * Begins without a password and asks for one when the server does (HTTP 401).
  *
  * @param url the repository's, with the user's name
  */
@@ -37,51 +25,54 @@ export function session(
   settings: Pick<RemoteSettings, 'password'>,
   perform: Perform,
 ): Request {
-  const client = (options: WebDAVClientOptions) => createClient(url.origin, { ...agents, ...options });
-  const anonymous: LogIn = { client: client({ authType: AuthType.None }), scheme: 'none' };
+  const client = createClient(url.origin, { ...agents, authType: AuthType.None });
   const user = decodeURIComponent(url.username);
-  let loggingIn: Promise<LogIn> | null = null;
+  let asking: Promise<string | null> | null = null;
+  let authorize: Authorize | null = null;
+  let hasWorked = false;
 
-  const logIn = async (challenge: string): Promise<LogIn> => {
-    const offers = (scheme: string) => new RegExp(`(^|,)\\s*${scheme}(\\s|$)`, 'i').test(challenge);
-    const password = user === '' ? null : await settings.password();
+  const logIn = async (doing: string, challenges: readonly Challenge[]): Promise<Authorize> => {
+    asking ??= user === '' ? Promise.resolve(null) : settings.password();
+    const password = await asking;
     if (password === null) throw noPassword(url, user);
-    if (offers('digest') && (url.protocol === 'http:' || !offers('basic'))) {
-      return {
-        client: client({ authType: AuthType.Digest, username: user, password }),
-        scheme: 'digest',
-      };
-    }
-    // RFC 7617: the client's own encoder knows no letters beyond Latin-1.
-    const credentials = Buffer.from(`${user}:${password}`).toString('base64');
-    const headers = { Authorization: `Basic ${credentials}` };
-    return { client: client({ authType: AuthType.None, headers }), scheme: 'basic' };
+    const made = authorizer(challenges, { user, password }, url.protocol === 'https:');
+    if (made !== null) return made;
+    throw new RemoteError(`${doing}: the server takes neither Basic nor Digest (HTTP 401)`, {
+      retryable: false,
+    });
   };
 
   return async (request, read) => {
-    const attempt = ({ client }: LogIn) => {
-      let challenge = '';
-      return perform(sender(client), request, async (answer) => {
-        if (answer.status !== 401) return { result: await read(answer), challenge };
-        challenge = answer.headers.get('www-authenticate') ?? '';
-        return { result: UNAUTHORIZED, challenge } as const;
-      });
-    };
-    let used = loggingIn === null ? anonymous : await loggingIn;
-    let { result, challenge } = await attempt(used);
-    if (result === UNAUTHORIZED && used === anonymous) {
-      loggingIn ??= logIn(challenge);
-      used = await loggingIn;
-      ({ result } = await attempt(used));
+    const attempt = (by: Authorize | null) =>
+      perform(sender(client, by), request, async (answer) =>
+        answer.status === 401
+          ? { challenge: answer.headers.get('www-authenticate') ?? '' }
+          : { result: await read(answer) },
+      );
+    // The first try may find that a password is wanted, the second that a nonce has got stale.
+    for (let triesLeft = 3; ; triesLeft -= 1) {
+      const used = authorize;
+      const outcome = await attempt(used);
+      if (outcome.challenge === undefined) {
+        hasWorked ||= used !== null;
+        return outcome.result;
+      }
+      const challenges = parseChallenges(outcome.challenge);
+      const isStale = challenges.some(
+        ({ scheme, parameters }) =>
+          scheme === 'digest' && (hasWorked || /^true$/i.test(parameters.stale ?? '')),
+      );
+      if (triesLeft === 1 || (used !== null && !isStale)) {
+        throw statusFailure(request.doing, { status: 401, headers: new Headers() });
+      }
+      const made = await logIn(request.doing, challenges);
+      // Another call may have been quicker; its nonce is as good.
+      if (authorize === used) authorize = made;
     }
-    // A nonce gets stale. The client takes the new one, but cannot rewind a body that has gone out with the old.
-    if (result === UNAUTHORIZED && used.scheme === 'digest') ({ result } = await attempt(used));
-    if (result === UNAUTHORIZED) throw statusFailure(request.doing, { status: 401, headers: new Headers() });
-    return result;
   };
 }
 
-function sender(client: WebDAVClient): Send {
+function sender(client: WebDAVClient, authorize: Authorize | null): Send {
   return async ({ method, path, headers, body: bytes }, body, signal) => {
     const answer = await client
       .customRequest(path, {
@@ -90,6 +81,7 @@ function sender(client: WebDAVClient): Send {
           // Compressed, a range would be one of other bytes.
           'Accept-Encoding': 'identity',
           ...(bytes === undefined ? {} : { 'Content-Length': String(bytes.length) }),
+          ...(authorize === null ? {} : { Authorization: authorize(method, encodePath(path)) }),
           ...headers,
         },
         ...(body === null ? {} : { data: body }),

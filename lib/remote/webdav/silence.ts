@@ -2,8 +2,10 @@ import { RemoteError } from '../../errors.ts';
 
 /** Ends an exchange in which no byte moves any more: what is timed is the silence, not the transfer. */
 export interface SilenceWatch {
-  /** Aborted with a RemoteError after the silence, or with the reason of one of the other signals. */
+  /** Aborted after the silence, or by one of the other signals. */
   readonly signal: AbortSignal;
+  /** @returns the error of a silence that was too long, or `null` */
+  silence(): RemoteError | null;
   /** A byte has moved. */
   heard(): void;
   /**
@@ -19,7 +21,8 @@ export function watchSilence(
   silenceMs: number,
   signals: readonly AbortSignal[],
 ): SilenceWatch {
-  const silence = new AbortController();
+  const tooLong = new AbortController();
+  let error: RemoteError | null = null;
   const startedAt = performance.now();
   let allowedMs = silenceMs;
   let heardAt = startedAt;
@@ -31,11 +34,13 @@ export function watchSilence(
       return;
     }
     const seconds = Math.round(allowedMs / 1000);
-    silence.abort(new RemoteError(`${doing}: the server was silent for ${seconds} s`, { retryable: true }));
+    error = new RemoteError(`${doing}: the server was silent for ${seconds} s`, { retryable: true });
+    tooLong.abort(error);
   };
   timer = setTimeout(look, silenceMs);
   return {
-    signal: AbortSignal.any([silence.signal, ...signals]),
+    signal: AbortSignal.any([tooLong.signal, ...signals]),
+    silence: () => error,
     heard() {
       heardAt = performance.now();
     },

@@ -1,0 +1,644 @@
+import type { RequestListener } from 'node:http';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { UsageError } from '../../lib/errors.ts';
+import { MAX_GET_BYTES, type Remote } from '../../lib/remote/remote.ts';
+import { parseChallenges } from '../../lib/remote/webdav/credentials.ts';
+import { parseRetryAfter } from '../../lib/remote/webdav/failures.ts';
+import { openWebdav } from '../../lib/remote/webdav.ts';
+import { freePort } from '../helpers/free-port.ts';
+import { davInMemory, type HttpServer, multistatus, pathOf, withHttpServer } from '../helpers/http-server.ts';
+import { remoteSettings } from '../helpers/remote-settings.ts';
+import { failure } from './failure.ts';
+
+const SECRET = 'hunter2-zwölf';
+
+/** Lends a remote on a server that answers with `listener`. */
+function withServer(
+  listener: RequestListener,
+  use: (remote: Remote, server: HttpServer) => Promise<void>,
+  { silenceMs = 20_000, user = '', folder = '' } = {},
+): Promise<void> {
+  return withHttpServer(listener, async (server) => {
+    const url = server.url.replace('//', user === '' ? '//' : `//${user}@`) + folder;
+    const settings = remoteSettings({ password: async () => SECRET });
+    const remote = await openWebdav({ kind: 'webdav', url }, settings, { silenceMs });
+    await use(remote, server).finally(() => remote.close());
+  });
+}
+
+/** The server in memory, but for requests that `instead` answers (and says so by `true`). */
+function davBut(instead: (...exchange: Parameters<RequestListener>) => boolean): RequestListener {
+  const { listener } = davInMemory();
+  return (request, response) => {
+    if (!instead(request, response)) listener(request, response);
+  };
+}
+
+const answers = suite('what a WebDAV server answers');
+
+for (const status of [408, 423, 425, 429, 500, 502, 503, 504]) {
+  answers(`${status} to a put is worth another try`, () =>
+    withServer(
+      davBut((request, response) => {
+        if (request.method === 'PUT') response.writeHead(status).end();
+        return request.method === 'PUT';
+      }),
+      async (remote) => {
+        const error = await failure(remote.put('packs/x', Buffer.alloc(1000)));
+        assert.ok(error.retryable);
+        assert.match(error.message, new RegExp(`^put packs/x: .* \\(HTTP ${status}\\)$`));
+        assert.is(error.retryAfterMs, undefined);
+      },
+    ),
+  );
+}
+
+for (const [status, reason] of [
+  [400, /the server failed/],
+  [401, /the user name or the password is wrong|wants a user name/],
+  [403, /the server does not allow it/],
+  [405, /this is no WebDAV folder/],
+  [409, /the folder of the repository is gone/],
+  [413, /the object is larger than the server takes/],
+  [501, /the server does not know WebDAV/],
+  [507, /no space is left, or the quota is used up/],
+] as const) {
+  answers(`${status} to a put is final`, () =>
+    withServer(
+      davBut((request, response) => {
+        if (request.method === 'PUT') response.writeHead(status).end();
+        return request.method === 'PUT';
+      }),
+      async (remote) => {
+        const error = await failure(remote.put('packs/x', Buffer.alloc(1000)));
+        assert.not.ok(error.retryable);
+        assert.match(error.message, reason);
+        if ([401, 403, 405, 413, 507].includes(status)) assert.ok(error.hints.length > 0);
+      },
+    ),
+  );
+}
+
+answers('an answer that comes before the whole object has gone is heard, and the line is left', () =>
+  withServer(
+    davBut((request, response) => {
+      if (request.method !== 'PUT') return false;
+      request.once('data', () => {
+        request.pause();
+        response.writeHead(507).end();
+      });
+      return true;
+    }),
+    async (remote) => {
+      assert.match((await failure(remote.put('x', Buffer.alloc(20_000_000)))).message, /HTTP 507/);
+      assert.is(await remote.get('x'), null);
+    },
+  ),
+);
+
+answers('Retry-After is carried along, in seconds and as a date', () =>
+  withServer(
+    (request, response) => {
+      const after = pathOf(request).endsWith('date') ? new Date(Date.now() + 90_000).toUTCString() : '7';
+      response.writeHead(503, { 'Retry-After': after }).end();
+    },
+    async (remote) => {
+      assert.is((await failure(remote.get('seconds'))).retryAfterMs, 7000);
+      const { retryAfterMs = 0 } = await failure(remote.get('date'));
+      assert.ok(retryAfterMs > 30_000 && retryAfterMs <= 90_000, String(retryAfterMs));
+    },
+  ),
+);
+
+for (const [value, expected] of [
+  ['0', 0],
+  [' 120 ', 120_000],
+  ['Wed, 21 Oct 2015 07:28:10 GMT', 10_000],
+  ['Wed, 21 Oct 2015 07:27:00 GMT', 0],
+  ['-5', null],
+  ['1e99', null],
+  ['soon', null],
+  ['', null],
+  [null, null],
+] as const) {
+  answers(`Retry-After ${JSON.stringify(value)} is ${expected} ms`, () => {
+    assert.is(parseRetryAfter(value, Date.UTC(2015, 9, 21, 7, 28)), expected);
+  });
+}
+
+answers('an object that did not arrive whole never gets its name', () =>
+  withServer(
+    davBut((request, response) => {
+      if (request.method !== 'PROPFIND') return false;
+      response.writeHead(207).end(multistatus([{ href: pathOf(request), sizeBytes: 999 }]));
+      return true;
+    }),
+    async (remote, { requests }) => {
+      const error = await failure(remote.put('packs/x', Buffer.alloc(1000)));
+      assert.ok(error.retryable);
+      assert.match(error.message, /999 of 1000 bytes arrived/);
+      assert.not.ok(requests.some((line) => line.startsWith('MOVE')));
+      assert.match(requests.at(-1) ?? '', /^DELETE \/tmp\/spec-/, 'what did arrive is cleared away');
+    },
+  ),
+);
+
+answers('a server that replaces nothing by MOVE has the old object removed first', () => {
+  const { listener, files } = davInMemory();
+  return withServer(
+    (request, response) => {
+      const to = new URL(String(request.headers.destination ?? 'x:/')).pathname;
+      if (request.method === 'MOVE' && files.has(to)) response.writeHead(412).end();
+      else listener(request, response);
+    },
+    async (remote) => {
+      await remote.put('x', Buffer.from('old'));
+      await remote.put('x', Buffer.from('new'));
+      assert.is((await remote.get('x'))?.toString(), 'new');
+      assert.equal([...files.keys()], ['/x']);
+    },
+  );
+});
+
+answers(
+  'folders are made from the lowest that is there, each once, and none above a root that is there',
+  () => {
+    const folders = new Set(['/dav/']);
+    const { listener } = davInMemory();
+    return withServer(
+      (request, response) => {
+        if (request.method !== 'MKCOL') return listener(request, response);
+        const path = pathOf(request);
+        const above = path.replace(/[^/]+\/$/, '');
+        const status = folders.has(path) ? 405 : folders.has(above) ? 201 : 409;
+        if (status === 201) folders.add(path);
+        return response.writeHead(status).end();
+      },
+      async (remote, { requests }) => {
+        await Promise.all(['a/1', 'a/2', 'b/3'].map((name) => remote.put(name, Buffer.from(name))));
+        await remote.put('a/4', Buffer.from('4'));
+        const made = requests.filter((line) => line.startsWith('MKCOL')).sort();
+        assert.equal(made, [
+          'MKCOL /dav/me/',
+          'MKCOL /dav/me/a%20b/',
+          'MKCOL /dav/me/a%20b/',
+          'MKCOL /dav/me/a%20b/a/',
+          'MKCOL /dav/me/a%20b/b/',
+          'MKCOL /dav/me/a%20b/tmp/',
+          'MKCOL /dav/me/a%20b/tmp/',
+        ]);
+      },
+      { folder: '/dav/me/a%20b' },
+    );
+  },
+);
+
+answers.run();
+
+const reading = suite('what a WebDAV server sends');
+
+reading('a server that knows no ranges is read up to the end of the range', () =>
+  withServer(
+    (_, response) => response.writeHead(200).end(Buffer.from('0123456789')),
+    async (remote) => {
+      assert.is((await remote.get('x', { offset: 3, length: 4 }))?.toString(), '3456');
+      assert.is((await remote.get('x', { offset: 8, length: 4 }))?.toString(), '89');
+      assert.is((await remote.get('x', { offset: 20, length: 4 }))?.toString(), '');
+    },
+  ),
+);
+
+reading('a range of another place than was asked for is refused', () =>
+  withServer(
+    (_, response) => response.writeHead(206, { 'Content-Range': 'bytes 0-3/10' }).end('0123'),
+    async (remote) => {
+      assert.match((await failure(remote.get('x', { offset: 3, length: 4 }))).message, /another part/);
+    },
+  ),
+);
+
+reading('a range that is longer than was asked for is cut', () =>
+  withServer(
+    (_, response) => response.writeHead(206, { 'Content-Range': 'bytes 3-9/10' }).end('3456789'),
+    async (remote) => {
+      assert.is((await remote.get('x', { offset: 3, length: 4 }))?.toString(), '3456');
+    },
+  ),
+);
+
+reading('an object too large for any memory is refused by its size alone', () =>
+  withServer(
+    (_, response) => {
+      response.writeHead(200, { 'Content-Length': String(10 ** 12) });
+      response.flushHeaders();
+    },
+    async (remote) => {
+      const error = await failure(remote.get('x'));
+      assert.not.ok(error.retryable);
+      assert.match(error.message, /larger than any object/);
+    },
+  ),
+);
+
+/** Sends `piece` for as long as anybody listens. */
+const endless =
+  (status: number, piece: Buffer): RequestListener =>
+  (_, response) => {
+    response.writeHead(status);
+    const more = () => {
+      while (!response.destroyed && response.write(piece));
+    };
+    response.on('drain', more);
+    more();
+  };
+
+reading('an object that does not end is refused when it gets too large', () =>
+  withServer(endless(200, Buffer.alloc(1 << 20)), async (remote) => {
+    assert.match((await failure(remote.get('x'))).message, /larger than any object/);
+    assert.is((await remote.get('x', { offset: 5, length: 10 }))?.length, 10, 'a range of it can be had');
+    const range = { offset: 0, length: MAX_GET_BYTES + 1 };
+    assert.match((await failure(remote.get('x', range))).message, /larger than any object/);
+  }),
+);
+
+reading('a listing that does not end is refused', () =>
+  withServer(endless(207, Buffer.from('<x/>'.repeat(10_000))), async (remote) => {
+    const error = await failure(Array.fromAsync(remote.list('')));
+    assert.not.ok(error.retryable);
+    assert.match(error.message, /larger than any/);
+  }),
+);
+
+reading('an object that is cut half-way is no object', () =>
+  withServer(
+    (_, response) => {
+      response.writeHead(200, { 'Content-Length': '1000' });
+      response.write('half', () => response.destroy());
+    },
+    async (remote) => {
+      assert.ok((await failure(remote.get('x'))).retryable);
+    },
+  ),
+);
+
+reading('only direct children with proper names are listed', () =>
+  withServer(
+    (request, response) => {
+      const file = (href: string) => ({ href, sizeBytes: 7 });
+      const answer: Record<string, string> = {
+        '/dav/': multistatus([
+          { href: '/dav/', sizeBytes: null },
+          file('/dav/good'),
+          file('http://elsewhere.example/dav/also-good'),
+          file('/dav/%67ood-too'),
+          file('/dav/../etc/passwd'),
+          file('/dav/..'),
+          file('/dav/%2e%2e'),
+          file('/dav/%2E%2E%2Fpasswd'),
+          file('/dav/a%2Fb'),
+          file('/dav/deeper/file'),
+          file('/dav/with%20space'),
+          file('/dav/.hidden'),
+          file('/dav/broken%'),
+          file('/dav/%ff'),
+          file('/dav'),
+          file('/davish/x'),
+          file('/etc/passwd'),
+          file('passwd'),
+          { href: '/dav/folder/', sizeBytes: null },
+          { href: '/dav/../', sizeBytes: null },
+          { href: '/dav/tmp/', sizeBytes: null },
+          { href: '/dav/negative', sizeBytes: -1 },
+          { href: '/dav/huge', sizeBytes: 1e300 },
+        ]),
+        '/dav/folder/': multistatus([{ href: '/dav/folder', sizeBytes: null }, file('/dav/folder/inside')]),
+      };
+      const body = answer[pathOf(request)];
+      response.writeHead(body === undefined ? 404 : 207).end(body);
+    },
+    async (remote, { requests }) => {
+      const found = await Array.fromAsync(remote.list(''));
+      assert.equal(
+        found.map(({ name }) => name),
+        ['good', 'also-good', 'good-too', 'folder/inside'],
+      );
+      assert.equal(requests, ['PROPFIND /dav/', 'PROPFIND /dav/folder/'], 'nothing else was asked for');
+    },
+    { folder: '/dav' },
+  ),
+);
+
+reading('an answer for another folder is no empty repository', () =>
+  withServer(
+    (_, response) => response.writeHead(207).end(multistatus([{ href: '/internal/dav/', sizeBytes: null }])),
+    async (remote) => {
+      assert.match((await failure(Array.fromAsync(remote.list('')))).message, /answers for another folder/);
+    },
+    { folder: '/dav' },
+  ),
+);
+
+for (const [what, status, body] of [
+  ['a page for people', 200, '<html><body>Welcome</body></html>'],
+  ['no XML', 207, 'no XML'],
+  ['XML that is cut', 207, '<D:multistatus xmlns:D="DAV:"><D:response><D:hre'],
+  ['nothing', 207, ''],
+  [
+    'entities that multiply',
+    207,
+    `<!DOCTYPE x [<!ENTITY a "${'a'.repeat(1000)}"><!ENTITY b "${'&a;'.repeat(1000)}">]><D:multistatus xmlns:D="DAV:"><D:response><D:href>${'&b;'.repeat(1000)}</D:href></D:response></D:multistatus>`,
+  ],
+] as const) {
+  reading(`${what} instead of a listing is an error`, () =>
+    withServer(
+      (_, response) => response.writeHead(status).end(body),
+      async (remote) => {
+        assert.not.ok((await failure(Array.fromAsync(remote.list('')))).retryable);
+      },
+    ),
+  );
+}
+
+reading.run();
+
+const line = suite('the line to a WebDAV server');
+
+for (const verb of ['get', 'put', 'list'] as const) {
+  line(`a server that never answers a ${verb} is given up after the silence`, () =>
+    withServer(
+      () => {},
+      async (remote) => {
+        const calls = {
+          get: () => remote.get('x'),
+          put: () => remote.put('x', Buffer.alloc(10)),
+          list: () => Array.fromAsync(remote.list('')),
+        };
+        const error = await failure(calls[verb]());
+        assert.ok(error.retryable);
+        assert.match(error.message, /the server was silent/);
+      },
+      { silenceMs: 100 },
+    ),
+  );
+}
+
+line('a server that stops in the middle of an object is given up after the silence', () =>
+  withServer(
+    (_, response) => {
+      response.writeHead(200, { 'Content-Length': '1000' });
+      response.write('half');
+    },
+    async (remote) => {
+      assert.match((await failure(remote.get('x'))).message, /the server was silent/);
+    },
+    { silenceMs: 200 },
+  ),
+);
+
+line('a server that stops taking an object is given up after the silence', () =>
+  withServer(
+    davBut((request) => request.method === 'PUT' && request.pause() === request),
+    async (remote) => {
+      assert.match((await failure(remote.put('x', Buffer.alloc(50_000_000)))).message, /was silent/);
+    },
+    { silenceMs: 300 },
+  ),
+);
+
+line('a transfer that is slow but alive takes as long as it takes', () => {
+  const { listener, files } = davInMemory();
+  return withServer(
+    (request, response) => {
+      if (request.method === 'PUT') {
+        request.on('data', () => {
+          request.pause();
+          setTimeout(() => request.resume(), 10);
+        });
+      }
+      if (request.method === 'GET') {
+        response.writeHead(200, { 'Content-Length': '10' });
+        for (let n = 0; n < 10; n += 1) setTimeout(() => response.write('x'), n * 200);
+        return;
+      }
+      listener(request, response);
+    },
+    async (remote) => {
+      await remote.put('x', Buffer.alloc(12_000_000));
+      assert.is(files.get('/x')?.length, 12_000_000);
+      assert.is((await remote.get('x'))?.length, 10);
+    },
+    { silenceMs: 1000 },
+  );
+});
+
+line('connections are kept, and never more than there are lanes', () =>
+  withServer(davInMemory().listener, async (remote, server) => {
+    await Promise.all(Array.from({ length: 40 }, (_, n) => remote.put(`packs/${n}`, Buffer.alloc(1000))));
+    assert.is(server.connections(), 4);
+  }),
+);
+
+line('a call that waits for a connection can be aborted', () =>
+  withServer(
+    davBut((request) => request.method === 'PUT'),
+    async (remote) => {
+      const stop = new AbortController();
+      const calls = Array.from({ length: 6 }, (_, n) =>
+        remote.put(`${n}`, Buffer.alloc(10), { signal: stop.signal }).then(
+          () => null,
+          (error: unknown) => error,
+        ),
+      );
+      setTimeout(() => stop.abort(new Error('enough')), 100);
+      assert.equal(
+        (await Promise.all(calls)).map((error) => (error as Error).message),
+        Array(6).fill('enough'),
+      );
+    },
+  ),
+);
+
+line('close fails what is under way', () =>
+  withServer(
+    () => {},
+    async (remote) => {
+      setTimeout(() => remote.close(), 50);
+      assert.match((await failure(remote.get('x'))).message, /the remote is closed/);
+    },
+  ),
+);
+
+line('nobody listening is worth another try', async () => {
+  const url = `http://127.0.0.1:${await freePort()}`;
+  const remote = await openWebdav({ kind: 'webdav', url }, remoteSettings());
+  const error = await failure(remote.get('x'));
+  assert.ok(error.retryable);
+  assert.match(error.message, /^get x: nobody listens there \(ECONNREFUSED\)$/);
+});
+
+line('a redirect to another place is refused before anything goes there', () =>
+  withServer(davInMemory().listener, async (_, elsewhere) =>
+    withServer(
+      (request, response) => response.writeHead(307, { Location: elsewhere.url + pathOf(request) }).end(),
+      async (remote) => {
+        for (const call of [
+          () => remote.get('x'),
+          () => remote.put('x', Buffer.from('x')),
+          () => remote.stat('x'),
+        ]) {
+          const error = await failure(call());
+          assert.not.ok(error.retryable);
+          assert.match(error.message, /redirect/);
+        }
+        assert.is(elsewhere.connections(), 0);
+      },
+    ),
+  ),
+);
+
+line('a redirect to https is told', () =>
+  withServer(
+    (request, response) =>
+      response.writeHead(301, { Location: `https://box.example${pathOf(request)}` }).end(),
+    async (remote) => {
+      assert.match((await failure(remote.get('x'))).message, /redirect.* https:\/\/box\.example:443/);
+    },
+  ),
+);
+
+line('http to another machine is refused unless it is asked for', async () => {
+  const open = (url: string, insecureHttp: boolean) =>
+    openWebdav({ kind: 'webdav', url }, remoteSettings({ tls: { insecureHttp } }));
+  for (const url of ['http://box.example/b', 'http://127.0.0.1.box.example/b']) {
+    const error = await open(url, false).then(
+      () => null,
+      (reason: unknown) => reason,
+    );
+    assert.instance(error, UsageError);
+    assert.match((error as UsageError).hints.join('\n'), /https:\/\/.*\n.*--insecure-http/);
+    await (await open(url, true)).close();
+  }
+  await (await open('https://box.example/b', false)).close();
+  await (await open('http://localhost/b', false)).close();
+});
+
+line.run();
+
+const login = suite('logging in to a WebDAV server');
+
+/** Lets in who sends the right password as Basic. */
+function guarded(challenge: string, seen: string[]): RequestListener {
+  const { listener } = davInMemory();
+  const right = `Basic ${Buffer.from(`anna:${SECRET}`).toString('base64')}`;
+  return (request, response) => {
+    seen.push(request.headers.authorization ?? 'none');
+    if (request.headers.authorization === right) return listener(request, response);
+    request.resume();
+    return response.writeHead(401, { 'WWW-Authenticate': challenge }).end();
+  };
+}
+
+async function withPassword(
+  listener: RequestListener,
+  user: string,
+  password: () => Promise<string | null>,
+  use: (remote: Remote) => Promise<void>,
+): Promise<void> {
+  await withHttpServer(listener, async ({ url }) => {
+    const location = { kind: 'webdav', url: url.replace('//', `//${user}`) } as const;
+    const remote = await openWebdav(location, remoteSettings({ password }));
+    await use(remote).finally(() => remote.close());
+  });
+}
+
+login('the password is asked for once, when the server wants it', async () => {
+  const seen: string[] = [];
+  let asked = 0;
+  const password = async () => {
+    asked += 1;
+    return SECRET;
+  };
+  await withPassword(guarded('Basic realm="x"', seen), 'anna@', password, async (remote) => {
+    assert.is(asked, 0);
+    await Promise.all(['a', 'b', 'c', 'd', 'e'].map((name) => remote.put(name, Buffer.from(name))));
+    assert.is((await remote.get('c'))?.toString(), 'c');
+  });
+  assert.is(asked, 1);
+  assert.ok(seen.includes('none'));
+});
+
+login('a server that wants no password gets none', async () => {
+  const password = async () => assert.unreachable('nobody wanted it') as never;
+  await withPassword(davInMemory().listener, 'anna@', password, async (remote) => {
+    await remote.put('x', Buffer.from('x'));
+  });
+});
+
+for (const [what, user, password, hint] of [
+  ['a wrong password', 'anna@', 'wrong', /SKYLOCK_REMOTE_PASSWORD/],
+  ['no password', 'anna@', null, /SKYLOCK_REMOTE_PASSWORD/],
+  ['no user name', '', SECRET, /http:\/\/USER@127/],
+] as const) {
+  login(`${what} is final, says what to do and shows no secret`, () =>
+    withPassword(
+      guarded('Basic realm="x"', []),
+      user,
+      async () => password,
+      async (remote) => {
+        for (const call of [() => remote.get('x'), () => remote.put('y', Buffer.from('y'))]) {
+          const error = await failure(call());
+          assert.not.ok(error.retryable);
+          assert.match(error.hints.join('\n'), hint);
+          assert.not.match(
+            `${error.stack} ${JSON.stringify(error)} ${error.cause}`,
+            /hunter2|aHVudGVy|wrong"/,
+          );
+        }
+      },
+    ),
+  );
+}
+
+login('a Digest whose nonce the server has forgotten is made anew, if it has once been right', async () => {
+  const { listener } = davInMemory();
+  let nonce = 'first';
+  const attempts: string[] = [];
+  const guard: RequestListener = (request, response) => {
+    const sent = parseChallenges(request.headers.authorization ?? '')[0]?.parameters.nonce ?? 'none';
+    attempts.push(sent);
+    if (sent === nonce) return listener(request, response);
+    request.resume();
+    return response.writeHead(401, { 'WWW-Authenticate': `Digest realm="x", nonce="${nonce}"` }).end();
+  };
+  await withPassword(
+    guard,
+    'anna@',
+    async () => SECRET,
+    async (remote) => {
+      assert.is(await remote.get('x'), null);
+      nonce = 'second';
+      assert.is(await remote.get('x'), null);
+      assert.equal(attempts, ['none', 'first', 'first', 'second']);
+    },
+  );
+});
+
+login('a Digest that was never right is tried once', async () => {
+  const attempts: string[] = [];
+  const guard: RequestListener = (request, response) => {
+    attempts.push(request.headers.authorization ?? 'none');
+    response.writeHead(401, { 'WWW-Authenticate': `Digest realm="x", nonce="${attempts.length}"` }).end();
+  };
+  await withPassword(
+    guard,
+    'anna@',
+    async () => SECRET,
+    async (remote) => {
+      assert.not.ok((await failure(remote.get('x'))).retryable);
+      assert.is(attempts.length, 2);
+    },
+  );
+});
+
+login.run();
