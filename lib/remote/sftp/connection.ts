@@ -3,6 +3,8 @@ import type { Client, ConnectConfig, ServerHostKeyAlgorithm, SFTPWrapper } from 
 import { RemoteError } from '../../errors.ts';
 import { type Authenticator, authenticate, MANY_OFFERS, refusedLogin } from './authentication.ts';
 import { SftpChannel } from './channel.ts';
+import { useKeyObject } from './cipher-key.ts';
+import { coalesceWrites } from './coalesce.ts';
 import { connectionFailure } from './failures.ts';
 import type { HostKeyChecker } from './host-key.ts';
 
@@ -61,7 +63,7 @@ export async function connect(deps: ConnectDeps): Promise<Connection> {
 async function connectOnce(deps: ConnectDeps): Promise<Connection> {
   const { dial, host, port, where, hostKey, authenticator, silenceMs, signal } = deps;
   let reason: unknown = null;
-  const socket = createConnection({ host, port, noDelay: true });
+  const socket = coalesceWrites(createConnection({ host, port, noDelay: true }));
   const fail = (error: unknown) => {
     reason ??= error;
     socket.destroy();
@@ -96,13 +98,12 @@ async function connectOnce(deps: ConnectDeps): Promise<Connection> {
     // Its answers are what the watch hears; on a slow line they may queue behind more data than ssh2 has patience for.
     keepaliveCountMax: Number.POSITIVE_INFINITY,
   });
-  const watch = watchSilence(socket, deps, fail);
+  const stopWatch = watchSilence(socket, deps, fail);
   try {
     const { client, sftp } = await dialing;
     authenticator.worked = attempt.used;
-    return establish(client, sftp, socket, deps, watch);
+    return establish(client, sftp, socket, deps);
   } catch (error) {
-    watch.stop();
     socket.destroy();
     if (reason !== null) throw reason;
     const { level, message } = error as { level?: string; message: string };
@@ -112,44 +113,48 @@ async function connectOnce(deps: ConnectDeps): Promise<Connection> {
       throw refusedLogin(where, attempt, authenticator.worked !== null);
     throw connectionFailure(`connect to ${where}`, error);
   } finally {
+    stopWatch();
     signal.removeEventListener('abort', giveUp);
   }
 }
 
-interface Watch {
-  /** Called at each look with the time, by the monotonic clock in milliseconds. */
-  onLook: (now: number) => void;
-  stop(): void;
-}
-
-function watchSilence(socket: Socket, deps: ConnectDeps, fail: (error: RemoteError) => void): Watch {
-  const { silenceMs, where } = deps;
+/**
+ * Looks now and then whether the server has said anything of late.
+ * @param channels whose requests have to be answered as well; @returns what ends the watch
+ */
+function watchSilence(
+  socket: Socket,
+  { silenceMs, where, asking }: ConnectDeps,
+  onSilence: (error: RemoteError) => void,
+  channels: ReadonlySet<SftpChannel> = new Set(),
+): () => void {
   let heardAt = performance.now();
-  socket.on('data', () => {
+  let lookedAt = heardAt;
+  const heard = () => {
     heardAt = performance.now();
-  });
+  };
+  socket.on('data', heard);
   const timer = setInterval(() => {
     const now = performance.now();
-    if (deps.asking()) heardAt = now;
-    if (now - heardAt > silenceMs) fail(silence(where, now - heardAt));
-    watch.onLook(now);
+    // A machine that slept, or was too busy to look, has not listened either.
+    if (asking() || now - lookedAt > silenceMs / 2) heardAt = now;
+    lookedAt = now;
+    const longest = Math.max(...[...channels].map((channel) => channel.silentFor(now)), 0);
+    if (now - heardAt > silenceMs) onSilence(silence(where, now - heardAt));
+    else if (longest > CHANNEL_PATIENCE * silenceMs) onSilence(silence(where, longest));
   }, silenceMs / KEEPALIVES);
   timer.unref();
-  const watch: Watch = { onLook: () => {}, stop: () => clearInterval(timer) };
-  return watch;
+  return () => {
+    clearInterval(timer);
+    socket.off('data', heard);
+  };
 }
 
 function silence(where: string, ms: number): RemoteError {
   return new RemoteError(`talk to ${where}: no answer for ${Math.round(ms / 1000)} s`, { retryable: true });
 }
 
-function establish(
-  client: Client,
-  first: SFTPWrapper,
-  socket: Socket,
-  deps: ConnectDeps,
-  watch: Watch,
-): Connection {
+function establish(client: Client, first: SFTPWrapper, socket: Socket, deps: ConnectDeps): Connection {
   const { where, silenceMs } = deps;
   const channels = new Set<SftpChannel>();
   let opening = 0;
@@ -158,7 +163,7 @@ function establish(
   const end = (error: RemoteError) => {
     if (ended !== null) return;
     ended = error;
-    watch.stop();
+    stopWatch();
     for (const channel of channels) channel.end(error);
     channels.clear();
     client.end();
@@ -179,12 +184,8 @@ function establish(
   };
   client.on('error', (error) => end(connectionFailure(`talk to ${where}`, error)));
   client.on('close', () => end(connectionFailure(`talk to ${where}`, undefined)));
-  watch.onLook = (now) => {
-    for (const channel of channels) {
-      const ms = channel.silentFor(now);
-      if (ms > CHANNEL_PATIENCE * silenceMs) end(silence(where, ms));
-    }
-  };
+  useKeyObject(client);
+  const stopWatch = watchSilence(socket, deps, end, channels);
   adopt(first);
   return {
     channels,
