@@ -209,6 +209,21 @@ disk('that gives less than was asked for does not end the file', () => {
   });
 });
 
+disk('that ends a file before the size it tells is no way to read it whole, and that is said', () =>
+  withFile(seededBytes(3 * BUFFER, 'lies'), (path) => {
+    const { readSync } = fs;
+    const ending = (descriptor: number, buffer: NodeJS.ArrayBufferView, ...rest: unknown[]) => {
+      const [offset, length, position] = rest as [number, number, number];
+      return readSync(descriptor, buffer, offset, Math.max(0, Math.min(length, 5000 - position)), position);
+    };
+    withReadSync(ending as never, () => {
+      const items = readAll([rowOf(path)]);
+      assert.equal(newsOf(items), ['changed for 2', 'changed for 3', 'end of 3, torn']);
+      assert.is(contentOf(items, 3).length, 5000);
+    });
+  }),
+);
+
 disk('that fails in the middle of a file fails that file, and the next one is read', () =>
   withTree({ a: seededBytes(3 * BUFFER, 'bad'), b: 'good' }, (root) => {
     const { readSync } = fs;
@@ -326,7 +341,7 @@ const fresh = suite('a file that was changed a moment ago');
 fresh('may change once more without its times telling: they are not kept', () =>
   withFile('text', (path) => {
     const row = rowOf(path);
-    const [first, ...items] = readAll([row], { now: () => new Date(Number(row.ctimeNs / 1_000_000n)) });
+    const [first, ...items] = readAll([row], { now: () => new Date(Number(row.ctimeNs / 1_000_000n) + 45) });
     const { id: _, state: __, ...entry } = row;
     assert.equal(first, { type: 'changed', file: first?.file, entry: { ...entry, ctimeNs: 0n } });
     assert.equal(newsOf(items), ['end of 1']);
