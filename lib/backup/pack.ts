@@ -52,7 +52,7 @@ export interface PackDeps {
 
 /** Each chunk costs a row in the transaction that records its pack: so many take some 0.2 s. */
 const MAX_CHUNKS = 8192;
-/** Pieces of chunks that are known already ride along; without a pack of their own they are recorded so many at a time. */
+/** Pieces of chunks that are known already, and files without any, ride along; so many at a time without a pack. */
 const MAX_PIECES = 16_384;
 /** A file that would not shrink so often in a row is not tried any further. */
 const MISSES = 3;
@@ -77,16 +77,12 @@ export function* packChunks(items: Iterable<ReadItem>, deps: PackDeps): Generato
 
   for (const item of items) {
     open.path = item.file.path;
-    switch (item.type) {
-      case 'changed':
-        open.changed.push(item);
-        continue;
-      case 'end':
-        open.ended.push(item);
-        continue;
-      case 'failed':
-        open.failed.push(item);
-        continue;
+    if (item.type !== 'chunk') {
+      if (item.type === 'changed') open.changed.push(item);
+      else if (item.type === 'end') open.ended.push(item);
+      else open.failed.push(item);
+      if (open.ended.length + open.failed.length >= MAX_PIECES) yield close();
+      continue;
     }
     const { file, position, bytes } = item;
     const id = chunkId(keys, bytes);

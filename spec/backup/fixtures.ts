@@ -1,0 +1,55 @@
+import { createKnownChunks, type KnownChunks } from '../../lib/backup/known.ts';
+import { type Batch, type PackDeps, packChunks } from '../../lib/backup/pack.ts';
+import type { FileInHand, ReadItem } from '../../lib/backup/read.ts';
+import { chunkId } from '../../lib/format/keys.ts';
+import { seededBytes, testKeys } from '../format/fixtures.ts';
+import { entryAt } from '../journal/fixture.ts';
+
+export const KEYS = testKeys();
+
+export function fileInHand(number: number, { attempt = 1, sizeBytes = 3000 } = {}): FileInHand {
+  return { entry: BigInt(number), path: Buffer.from(`/home/docs/${number}`), sizeBytes, attempt };
+}
+
+/** Bytes that do not shrink, the same for the same name. */
+export function chunkBytes(name: string, sizeBytes = 1000): Buffer {
+  return seededBytes(sizeBytes, name);
+}
+
+export function idOf(name: string, sizeBytes?: number): Buffer {
+  return chunkId(KEYS, chunkBytes(name, sizeBytes));
+}
+
+/** What reading a file gives whose chunks are these, from the first one or from `prefix` on. */
+export function* itemsOf(file: FileInHand, chunks: readonly string[], prefix = 0): Generator<ReadItem> {
+  for (const [position, name] of chunks.entries()) {
+    if (position >= prefix) yield { type: 'chunk', file, position, bytes: chunkBytes(name) };
+  }
+  yield { type: 'end', file, chunks: chunks.length, bytes: 1000 * chunks.length, torn: false };
+}
+
+export function changedItem(file: FileInHand): ReadItem {
+  return { type: 'changed', file, entry: entryAt(file.path, { size: BigInt(file.sizeBytes) }) };
+}
+
+export interface PackOptions extends Partial<PackDeps> {
+  readonly onBatch?: (batch: Batch, known: KnownChunks) => void;
+}
+
+/** Packs the items, three chunks of 1,000 bytes to a pack unless told; buffers are never used twice. */
+export function* packItems(items: Iterable<ReadItem>, options: PackOptions = {}): Generator<Batch | null> {
+  const known = options.known ?? createKnownChunks(() => false);
+  yield* packChunks(items, {
+    keys: KEYS,
+    known,
+    takeBuffer: () => Buffer.allocUnsafeSlow(64 * 1024),
+    targetBytes: () => 3000,
+    compressOverBytes: 0,
+    firstNumber: 1,
+    ...options,
+  });
+}
+
+export function batchesOf(items: Iterable<ReadItem>, options: PackOptions = {}): Batch[] {
+  return [...packItems(items, options)].filter((batch) => batch !== null);
+}
