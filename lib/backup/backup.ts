@@ -1,16 +1,16 @@
 import type { Journal } from '../journal/database.ts';
+import { demoteBrokenFiles } from '../journal/entries.ts';
 import type { Owner } from '../journal/owner.ts';
 import { claimRun, completeRun, interruptRun, type Run } from '../journal/runs.ts';
 import { openStateFile, type StateFile } from '../journal/state-file.ts';
 import { abandonExpiredRuns } from '../journal/unfinished.ts';
 import type { Progress } from '../progress.ts';
 import { listBackupIds } from '../repository/backups.ts';
-import { syncIndexes } from '../repository/indexes.ts';
 import type { Repository } from '../repository/repository.ts';
 import { createLedger } from './ledger.ts';
 import { type Plan, plan } from './plan.ts';
 import { publish } from './publish.ts';
-import { dropLostPacks, findLostPacks } from './reconcile.ts';
+import { reconcilePacks } from './reconcile.ts';
 import { scan } from './scan.ts';
 import { excludedPaths, matchKeyOf } from './sources.ts';
 import { startUploader, type Uploader } from './uploader.ts';
@@ -120,15 +120,13 @@ async function backUpClaimed(
 
   const uploader = startUploader({ ...deps, run, lanes, packBytes, compressOverBytes });
   try {
-    const lostPacks = findLostPacks(repository.remote, journal, run.repository);
-    lostPacks.catch(() => {}); // awaited after the upload, unless something else fails first
-    await syncIndexes(repository, journal, run.repository);
+    if ((await reconcilePacks(deps)) > 0) demoteBrokenFiles(journal, run, now());
 
     const found = scan(sourcePaths, excludedPaths(request.ownFolders));
     const planned = await plan(found, sourcePaths, { journal, run, progress, signal, now });
     await state.rewrite();
 
-    const failed = await uploadFiles(run, planned, lostPacks, uploader, state, deps);
+    const failed = await uploadFiles(run, planned, uploader, state, deps);
     const failures = planned.failures + failed;
 
     progress({ type: 'publishing' });
@@ -157,7 +155,6 @@ async function backUpClaimed(
 async function uploadFiles(
   run: Run,
   planned: Plan,
-  lostPacks: Promise<readonly number[]>,
   uploader: Uploader,
   state: StateFile,
   { journal, progress, now }: BackupDeps,
@@ -171,8 +168,7 @@ async function uploadFiles(
     },
   });
   let { uploadedFiles, uploadedBytes } = planned;
-  // The second round, if there is one, sends again what the remote turned out to have lost.
-  for (let lost: readonly number[] | null = null; ; ) {
+  for (;;) {
     await uploader.uploadFiles({
       expect: ledger.expect,
       settle(batch) {
@@ -184,16 +180,11 @@ async function uploadFiles(
         progress({ type: 'uploaded', uploadedFiles, uploadedBytes, sentBytes });
       },
     });
-    if (lost !== null) return failed.size;
-    lost = await lostPacks;
-    const again = dropLostPacks(journal, run, lost, now());
-    if (again.files === 0) return failed.size;
-    progress({
-      type: 'notice',
-      text: `${lost.length} packs are missing on the remote: sending their files again`,
-    });
-    uploadedFiles -= again.files;
-    uploadedBytes -= again.bytes;
+    // Another process may have found packs missing meanwhile: nothing is published that refers to one.
+    const broken = demoteBrokenFiles(journal, run, now());
+    if (broken.files === 0) return failed.size;
+    uploadedFiles -= broken.files;
+    uploadedBytes -= broken.bytes;
     await state.rewrite();
   }
 }

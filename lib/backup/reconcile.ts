@@ -1,32 +1,106 @@
+import { DamagedError } from '../errors.ts';
+import { HEADER_BYTES } from '../format/envelope.ts';
+import { openPackDirectory, packDirectoryRange } from '../format/pack.ts';
+import { encodeDirectory, type PackEntry, TRAILER_BYTES } from '../format/pack-directory.ts';
 import type { Journal } from '../journal/database.ts';
-import { demoteBrokenFiles } from '../journal/entries.ts';
-import { forgetPacks, knownPacks } from '../journal/packs.ts';
-import type { Run } from '../journal/runs.ts';
-import type { Remote } from '../remote/remote.ts';
-import { PACKS_PREFIX } from '../repository/repository.ts';
+import { forgetPacks, insertDurablePack, knownPacks } from '../journal/packs.ts';
+import type { Progress } from '../progress.ts';
+import { concurrently } from '../repository/concurrently.ts';
+import { syncIndexes } from '../repository/indexes.ts';
+import { PACKS_PREFIX, packName, type Repository } from '../repository/repository.ts';
 
-/**
- * Lists the packs on the remote and compares them with those the journal knew when the listing began. What is missing or
- * has another size is not durable any more, whatever the journal says.
- * @returns the journal's numbers of the packs that were lost
- */
-export async function findLostPacks(remote: Remote, journal: Journal, repository: number): Promise<number[]> {
-  const known = knownPacks(journal, repository);
-  if (known.length === 0) return [];
-  const sizes = new Map<string, number>();
-  for await (const { name, sizeBytes } of remote.list(PACKS_PREFIX)) {
-    sizes.set(name.slice(name.lastIndexOf('/') + 1), sizeBytes);
-  }
-  return known.filter(({ name, size }) => sizes.get(name.toString('hex')) !== size).map(({ id }) => id);
+export interface ReconcileDeps {
+  readonly repository: Repository;
+  readonly journal: Journal;
+  /** The repository's number in the journal. */
+  readonly journalRepository: number;
+  readonly progress: Progress;
 }
 
-/** @returns what of the run has to be uploaded again because a chunk of it is in no known pack */
-export function dropLostPacks(
-  journal: Journal,
-  run: Run,
-  lost: readonly number[],
-  now: Date,
-): { readonly files: number; readonly bytes: number } {
-  forgetPacks(journal, lost);
-  return demoteBrokenFiles(journal, run, now);
+const ADOPTIONS_AT_ONCE = 4;
+/** Holds the directory of a pack of some 1,500 chunks; that of a larger one is asked for in a second request. */
+const TAIL_BYTES = 64 * 1024;
+
+/**
+ * Brings the journal's packs in line with the remote's, whatever happened to either: reads indexes it has not seen, lists
+ * the packs, forgets those that are missing or have another size, and adopts those it does not know. A pack that was put
+ * just before a kill, before it could be recorded, is one of these.
+ * @returns how many packs were lost
+ */
+export async function reconcilePacks(deps: ReconcileDeps): Promise<number> {
+  const { repository, journal, journalRepository, progress } = deps;
+  await syncIndexes(repository, journal, journalRepository);
+
+  // Before the listing: another process may put and record a pack while it goes on.
+  const known = knownPacks(journal, journalRepository);
+  const sizes = await listPacks(repository);
+  const lost = known.filter(({ name, size }) => sizes.get(name.toString('hex')) !== size);
+  if (lost.length > 0) {
+    forgetPacks(
+      journal,
+      lost.map(({ id }) => id),
+    );
+    const packs = lost.length === 1 ? '1 pack is' : `${lost.length} packs are`;
+    progress({
+      type: 'notice',
+      text: `${packs} missing or short on the remote: what they held is sent again`,
+    });
+  }
+
+  const unknown = new Map(sizes);
+  for (const { name } of knownPacks(journal, journalRepository)) unknown.delete(name.toString('hex'));
+  await concurrently(unknown, ADOPTIONS_AT_ONCE, ([name, sizeBytes]) => adopt(name, sizeBytes, deps));
+  return lost.length;
+}
+
+/** @returns the size of every pack on the remote, by its SHA-256 in hexadecimal */
+async function listPacks({ remote }: Repository): Promise<Map<string, number>> {
+  const sizes = new Map<string, number>();
+  for await (const { name, sizeBytes } of remote.list(PACKS_PREFIX)) {
+    const sha256 = name.slice(name.lastIndexOf('/') + 1);
+    if (/^[0-9a-f]{64}$/.test(sha256)) sizes.set(sha256, sizeBytes);
+  }
+  return sizes;
+}
+
+/** A pack tells by itself what it holds. */
+async function adopt(
+  name: string,
+  sizeBytes: number,
+  { repository, journal, journalRepository, progress }: ReconcileDeps,
+): Promise<void> {
+  try {
+    const chunks = await readDirectory(repository, name, sizeBytes);
+    if (chunks === null) return;
+    const directory = encodeDirectory(chunks);
+    const pack = { name: Buffer.from(name, 'hex'), size: sizeBytes, chunks, directory };
+    journal.transaction(() => insertDurablePack(journal, journalRepository, pack));
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error;
+    // Nothing relies on it yet, so what it should have held is simply sent.
+    progress({
+      type: 'notice',
+      text: `pack ${name} on the remote is damaged and not used: ${error.message}`,
+    });
+  }
+}
+
+async function readDirectory(
+  { remote, keys }: Repository,
+  name: string,
+  sizeBytes: number,
+): Promise<PackEntry[] | null> {
+  const object = packName(name);
+  const tailOffset = Math.max(0, sizeBytes - TAIL_BYTES);
+  const [header, tail] = await Promise.all([
+    remote.get(object, { offset: 0, length: HEADER_BYTES }),
+    remote.get(object, { offset: tailOffset, length: sizeBytes - tailOffset }),
+  ]);
+  if (header === null || tail === null) return null; // removed since it was listed
+  const { offset, length } = packDirectoryRange(tail.subarray(-TRAILER_BYTES), sizeBytes, object);
+  const sealed =
+    offset >= tailOffset
+      ? tail.subarray(offset - tailOffset, offset - tailOffset + length)
+      : await remote.get(object, { offset, length });
+  return sealed === null ? null : openPackDirectory(keys, header, sealed, sizeBytes, object);
 }
