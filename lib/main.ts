@@ -55,6 +55,7 @@ async function run(cli: Cli): Promise<ExitStatus> {
   let status: ExitStatus = EXIT.done;
   const parser = yargs()
     .scriptName('skylock')
+    .detectLocale(false) // what we say ourselves is English too
     .usage('$0 <command>\n\nEncrypted backup to storage you rent. Killed anywhere, it goes on where it was.')
     .options(FLAGS)
     .strict()
@@ -64,7 +65,9 @@ async function run(cli: Cli): Promise<ExitStatus> {
     .wrap(Math.min(100, cli.terminal.width()))
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new UsageError(firstLine(message), { hints: ["See 'skylock --help'."] });
+      // A YError is what yargs throws of its own, a flag without its value for one; all others come from a command.
+      if (error && error.name !== 'YError') throw error;
+      throw new UsageError(firstLine(message ?? error.message), { hints: ["See 'skylock --help'."] });
     });
   for (const register of COMMANDS) parser.command(register(cli, (given) => (status = given)));
   // yargs hands what it would print (help, version) to the callback; errors come as a rejection as well.
