@@ -23,6 +23,8 @@ export interface ProftpdOptions {
 
 export interface ProftpdServer extends SshServer {
   readonly password: string;
+  /** What it was asked and has done, in order: `WRITE <handle> 0 31952`, `FSYNC <path>`, `RENAME <path> <path>`, … */
+  requests(): string[];
 }
 
 /** Lends a running ProFTPD; without one on this machine the test counts as skipped. */
@@ -83,6 +85,8 @@ async function startProftpd(
     ...(uid === 0 ? ['User root', 'Group root'] : []),
     'SFTPEngine on',
     `SFTPLog ${join(folder, 'sftp.log')}`,
+    'LogFormat requests "%r"',
+    `ExtendedLog ${join(folder, 'requests.log')} ALL requests`,
     `SFTPHostKey ${join(folder, 'host_key')}`,
     `SFTPAuthorizedUserKeys file:${join(folder, 'authorized_keys')}`,
     ...config,
@@ -97,6 +101,7 @@ async function startProftpd(
     port,
     user,
     password,
+    requests: () => readFileSync(join(folder, 'requests.log'), 'utf8').trim().split('\n'),
     hostKeyLines,
     knownHostsFile,
     identityFile,

@@ -18,12 +18,14 @@ export interface Script {
   readonly authenticate?: (context: AuthContext) => void;
   /** Status for this request instead of doing it; `'silence'`: no answer at all. `what` is e.g. `rename /a /b`. */
   readonly answer?: (what: string) => number | 'silence' | undefined;
+  /** Channels it opens on a connection. */
+  readonly maxChannels?: number;
   /** What it says of a file's size. */
   readonly sizeOf?: (bytes: Buffer) => number;
 }
 
 export interface ScriptedServer extends SshServer {
-  /** What was asked, in order: `open /a`, `write /a 0 100`, `fstat /a`, `close /a`, `rename /a /b`, … */
+  /** What was asked, in order: `channel`, `open /a`, `write /a 0 100`, `fstat /a`, `close /a`, `rename /a /b`, … */
   readonly requests: string[];
   readonly files: Map<string, Buffer>;
   /** Ciphers in the direction of the server, one a connection. */
@@ -48,7 +50,11 @@ export async function withScriptedSftp(
       client.on('error', () => {});
       client.on('handshake', ({ cs }) => state.ciphers.push(cs.cipher));
       client.on('authentication', script.authenticate ?? ((context) => context.accept()));
-      client.on('session', (accept) => {
+      let channels = 0;
+      client.on('session', (accept, reject) => {
+        channels += 1;
+        state.requests.push('channel');
+        if (channels > (script.maxChannels ?? Number.POSITIVE_INFINITY)) return reject();
         accept().on('sftp', (acceptSftp) => serve(acceptSftp(), script, state));
       });
     });

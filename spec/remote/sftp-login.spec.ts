@@ -180,6 +180,7 @@ login('asks for no passphrase of a key the server does not want', () =>
   withSshd({}, async (server) => {
     const unwanted = join(server.home, 'unwanted');
     makeKey(unwanted, 'ed25519', SECRET);
+    await unlink(`${unwanted}.pub`); // the key file tells the public half itself
     const passphrase = async () => {
       throw new Error('nobody was to be asked');
     };
@@ -407,6 +408,44 @@ login('gives the password after the key to a server that wants both', async () =
       withRemote(server, {}, { password: async () => SECRET }, (remote) => remote.put('x', Buffer.from('1'))),
   );
   assert.equal(methods, ['none', 'publickey', 'publickey signed', 'none', 'password']);
+});
+
+login('offers first what let it in before, and may be tried again when that does not any more', async () => {
+  const offered: string[] = [];
+  let wanted = '';
+  await withScriptedSftp(
+    {
+      authenticate: (context) => {
+        if (context.method !== 'publickey') return context.reject(['publickey']);
+        const key = context.key.data.toString('base64');
+        if (context.signature === undefined) offered.push(key);
+        if (key === wanted) context.accept();
+        else context.reject(['publickey']);
+      },
+    },
+    async (server) => {
+      const stranger = join(server.home, 'stranger');
+      const [strange = '', known = ''] = [
+        makeKey(stranger, 'ed25519'),
+        await readFile(`${server.identityFile}.pub`, 'utf8'),
+      ].map((line) => line.split(/\s/)[1]);
+      wanted = known;
+      await withRemote(server, { identityFiles: [stranger, server.identityFile] }, async (remote) => {
+        await remote.put('x', Buffer.from('1'));
+        assert.equal(offered.splice(0), [strange, known]);
+        server.dropConnections();
+        await failure(remote.put('x', Buffer.from('1')));
+        await remote.put('x', Buffer.from('1'));
+        assert.equal(offered.splice(0), [known]);
+        wanted = '';
+        server.dropConnections();
+        await failure(remote.put('x', Buffer.from('1')));
+        assert.is((await failure(remote.put('x', Buffer.from('1')))).retryable, true);
+        wanted = known;
+        await remote.put('x', Buffer.from('1'));
+      });
+    },
+  );
 });
 
 login('takes AES-GCM, the fastest cipher', () =>

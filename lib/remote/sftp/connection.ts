@@ -30,8 +30,6 @@ export interface ConnectDeps {
 /** An SSH connection; it ends once, for good, and every channel with it. */
 export interface Connection {
   readonly channels: ReadonlySet<SftpChannel>;
-  /** Channels that are open or being opened. */
-  readonly load: number;
   readonly ended: boolean;
   /** @returns another channel, or `null` when the server does not want one more on this connection. */
   openChannel(): Promise<SftpChannel | null>;
@@ -157,7 +155,6 @@ function silence(where: string, ms: number): RemoteError {
 function establish(client: Client, first: SFTPWrapper, socket: Socket, deps: ConnectDeps): Connection {
   const { where, silenceMs } = deps;
   const channels = new Set<SftpChannel>();
-  let opening = 0;
   let ended: RemoteError | null = null;
 
   const end = (error: RemoteError) => {
@@ -192,13 +189,8 @@ function establish(client: Client, first: SFTPWrapper, socket: Socket, deps: Con
     get ended() {
       return ended !== null;
     },
-    get load() {
-      return channels.size + opening;
-    },
     async openChannel() {
-      opening += 1;
       const sftp = await openSession(client, silenceMs);
-      opening -= 1;
       if (ended !== null) throw ended;
       return sftp === null ? null : adopt(sftp);
     },

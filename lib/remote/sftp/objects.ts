@@ -10,7 +10,7 @@ import { closeFile, download, upload } from './transfer.ts';
 /** How long an upload that was given up may take to clear its traces away before the channel is thrown out instead. */
 const CLEAR_MS = 2000;
 
-/** Servers without posix-rename: how often another put of the same name may come in between. */
+/** Servers without posix-rename: so often may another put of the same name come in between. */
 const REPLACE_ATTEMPTS = 5;
 
 /** Puts an object by way of `temporary`, a path nobody else uses. @param doing for messages: `put packs/ab/…` */
@@ -97,21 +97,41 @@ async function isNoFile(channel: SftpChannel, path: string, error: unknown): Pro
   }
 }
 
-/** Gives `temporary` its name, in one step where the server offers that. */
+/** Gives `temporary` its name: in one step where the server offers that, else by way of moving the old object aside. */
 async function replace(channel: SftpChannel, temporary: string, path: string): Promise<void> {
   if (channel.offers('posix-rename@openssh.com')) {
     await channel.request((sftp, done) => sftp.ext_openssh_rename(temporary, path, done as () => void));
     return;
   }
-  for (let attempt = 1; ; attempt++) {
-    try {
-      await channel.request((sftp, done) => sftp.rename(temporary, path, done as () => void));
-      return;
-    } catch (error) {
-      const inTheWay = statusOf(error) !== null && (await statPath(channel, path)) !== null;
-      if (!inTheWay || attempt === REPLACE_ATTEMPTS) throw error;
+  const rename = (from: string, to: string) =>
+    channel.request((sftp, done) => sftp.rename(from, to, done as () => void));
+  const aside: string[] = [];
+  try {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await rename(temporary, path);
+        break;
+      } catch (error) {
+        const status = statusOf(error);
+        const final = status === null || status === STATUS.noSuchFile || status === STATUS.permissionDenied;
+        if (final || attempt === REPLACE_ATTEMPTS) throw error;
+      }
+      // That there is nothing to move is fine: then it was something else, or another put was faster.
+      const old = `${temporary}-${attempt}`;
+      if (
+        await rename(path, old).then(
+          () => true,
+          () => false,
+        )
+      )
+        aside.push(old);
     }
-    await removeFile(channel, `replace ${path}`, path);
+  } catch (error) {
+    const last = aside.pop();
+    if (last !== undefined) await rename(last, path).catch(() => {}); // what failed is worth telling, not this
+    throw error;
+  } finally {
+    for (const old of aside) await removeFile(channel, `remove ${old}`, old).catch(() => {});
   }
 }
 

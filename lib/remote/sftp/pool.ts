@@ -43,10 +43,8 @@ export function channelPool(
   const waiting = new Set<() => void>();
   const closing = new AbortController();
   let connectionLimit = maxConnections;
-  let connecting = 0;
-  let opening = 0;
-  /** The channel that everybody waits for while there is no other. */
-  let first: Promise<void> | null = null;
+  /** One attempt at a time: what is refused is refused once. */
+  let growing: Promise<void> | null = null;
   /** Why nothing works any more: closed, or refused in a way that no other attempt can change. */
   let end: RemoteError | null = null;
 
@@ -67,31 +65,34 @@ export function channelPool(
 
   /** Makes a connection with one channel. @throws RemoteError when it is refused and there is no other */
   const addConnection = async (): Promise<void> => {
-    connecting += 1;
     try {
       const connection = await connect(closing.signal);
       if (end === null) connections.add(connection);
       else connection.end(end);
     } catch (error) {
-      if (liveChannels().length === 0 && error instanceof RemoteError && !error.retryable) end ??= error;
-      if (liveChannels().length === 0 || error instanceof HostKeyError) throw error;
+      const alone = liveChannels().length === 0;
+      const final = error instanceof RemoteError && !error.retryable;
+      // Another key than before is no refusal: somebody may have come between us and the server.
+      if ((final && alone) || error instanceof HostKeyError) end ??= error;
+      if (alone) throw error;
       connectionLimit = connections.size;
-    } finally {
-      connecting -= 1;
     }
   };
 
   const roomy = (): Connection[] =>
-    [...connections].filter((connection) => !full.has(connection)).toSorted((a, b) => a.load - b.load);
-  const mayConnect = () => connections.size + connecting < connectionLimit;
+    [...connections]
+      .filter((connection) => !full.has(connection))
+      .toSorted((a, b) => a.channels.size - b.channels.size);
+  const mayConnect = () => connections.size < connectionLimit;
 
   /** Opens a channel. Afterwards there is one more, or one limit is lower. */
   const grow = async (): Promise<void> => {
     const [emptiest] = roomy();
-    if (emptiest !== undefined && (emptiest.load < CHANNELS_A_CONNECTION || !mayConnect())) {
+    if (emptiest !== undefined && (emptiest.channels.size < CHANNELS_A_CONNECTION || !mayConnect())) {
       if ((await emptiest.openChannel()) !== null) return;
       full.add(emptiest);
-      if (emptiest.load === 0) emptiest.end(new RemoteError('open a channel: refused', { retryable: true }));
+      if (emptiest.channels.size > 0) return;
+      emptiest.end(new RemoteError('open a channel: refused', { retryable: true }));
     } else {
       await addConnection();
     }
@@ -102,35 +103,34 @@ export function channelPool(
     waiting.clear();
   };
 
+  const growOnce = (): Promise<void> => {
+    growing ??= grow().finally(() => {
+      growing = null;
+      wake();
+    });
+    return growing;
+  };
+
   /** One step on the way to a channel. @returns it, counted as lent, or `null` when the step has to be followed by another */
   const tryBorrow = async (use: Use, signal: AbortSignal | undefined): Promise<SftpChannel | null> => {
     const channels = liveChannels();
     if (channels.length === 0) {
-      first ??= grow().finally(() => {
-        first = null;
-      });
-      await orAborted(first, signal);
+      await orAborted(growOnce(), signal);
       return null;
     }
     // A transfer goes where the least waits behind it; what is small goes together.
     const bySmall = channels.toSorted((a, b) => lentOf(a).small - lentOf(b).small);
     const free = bySmall.filter((channel) => lentOf(channel).transfer === 0);
-    const mayGrow = channels.length + opening < maxChannels && (roomy().length > 0 || mayConnect());
+    const mayGrow = channels.length < maxChannels && (roomy().length > 0 || mayConnect());
     const channel = use === 'transfer' ? free[0] : (free.at(-1) ?? (mayGrow ? undefined : bySmall[0]));
     if (channel !== undefined) {
       lentOf(channel)[use] += 1;
       return channel;
     }
-    if (mayGrow) {
-      opening += 1;
-      const growing = grow().finally(() => {
-        opening -= 1;
-        wake();
-      });
-      await orAborted(growing, signal);
-    } else {
-      await orAborted(new Promise<void>((resolve) => waiting.add(resolve)), signal);
-    }
+    const turn = new Promise<void>((resolve) => waiting.add(resolve));
+    // Who waits is woken by a channel that is given back, too; a failure shows in what is there afterwards.
+    if (mayGrow) growOnce().catch(() => {});
+    await orAborted(turn, signal);
     return null;
   };
 

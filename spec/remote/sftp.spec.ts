@@ -1,0 +1,588 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
+import type { AuthContext } from 'ssh2';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { RemoteError } from '../../lib/errors.ts';
+import { MAX_GET_BYTES, type Remote } from '../../lib/remote/remote.ts';
+import type { RemoteSettings } from '../../lib/remote/settings.ts';
+import { openSftp, type SftpOptions } from '../../lib/remote/sftp.ts';
+import { freePort } from '../helpers/free-port.ts';
+import { childrenOf, descendantsOf, signal } from '../helpers/processes.ts';
+import { withProftpd } from '../helpers/proftpd.ts';
+import { type ScriptedServer, withScriptedSftp } from '../helpers/scripted-sftp.ts';
+import { skipTest } from '../helpers/skip.ts';
+import { type SshServer, sshSettings, withSshd } from '../helpers/sshd.ts';
+
+const MIB = 1024 * 1024;
+/** What OpenSSH takes in one write. */
+const PIECE = 255 * 1024;
+
+const objects = suite('objects over SFTP');
+
+for (const size of [PIECE - 1, PIECE, PIECE + 1, 4 * MIB - 1, 4 * MIB + 1]) {
+  objects(`of ${size} bytes come back as they were put`, () =>
+    withSshd({}, (server) =>
+      withRemote(server, async (remote) => {
+        const bytes = randomBytes(size);
+        await remote.put('packs/ab/x', bytes);
+        assert.ok(readFileSync(join(server.root, 'packs/ab/x')).equals(bytes));
+        assert.ok((await remote.get('packs/ab/x'))?.equals(bytes));
+        const range = { offset: size - 70_000, length: 100_000 };
+        assert.ok((await remote.get('packs/ab/x', range))?.equals(bytes.subarray(-70_000)));
+      }),
+    ),
+  );
+}
+
+for (const [title, path] of [
+  ['absolute', null],
+  ['absolute and missing, with folders above it', 'not/yet/there'],
+  ['relative to the login folder', 'below/it'],
+  ['the login folder itself', '.'],
+] as const) {
+  objects(`lie under a root that is ${title}`, () =>
+    withSshd({}, async (server) => {
+      const absolute = path === null ? server.root : join(server.loginFolder, path);
+      const given = title.startsWith('absolute') ? absolute : (path ?? '');
+      await withRemote(server, { path: given }, async (remote) => {
+        assert.is(await remote.stat('a/x'), null);
+        await remote.put('a/x', Buffer.from('12'));
+        assert.is(readFileSync(join(absolute, 'a/x'), 'utf8'), '12');
+        assert.equal(await names(remote), ['a/x']);
+        assert.ok(remote.url.endsWith(given.startsWith('/') ? given : `/~/${given === '.' ? '' : given}`));
+      });
+    }),
+  );
+}
+
+objects('come first whole and durable, then by their name', () =>
+  withScriptedSftp({}, async (server) => {
+    await withRemote(server, (remote) => remote.put('x', Buffer.alloc(70_000, 1)));
+    const temporary = server.requests[1]?.split(' ')[1] ?? '';
+    assert.match(temporary, /^\/r\/tmp\/t[a-z0-9]+-[0-9a-f]{16}$/);
+    assert.equal(server.requests, [
+      'channel',
+      `open ${temporary}`,
+      `write ${temporary} 0 31952`,
+      `write ${temporary} 31952 31952`,
+      `write ${temporary} 63904 6096`,
+      `fstat ${temporary}`,
+      `close ${temporary}`,
+      `rename ${temporary} /r/x`,
+    ]);
+    assert.ok(server.files.get('/r/x')?.equals(Buffer.alloc(70_000, 1)));
+  }),
+);
+
+objects('are written through to the disk where the server can do that', () =>
+  withProftpd({}, async (server) => {
+    await withRemote(server, async (remote) => {
+      await remote.put('first', Buffer.alloc(10)); // makes the folder
+      await remote.put('x', Buffer.alloc(70_000));
+    });
+    const asked = server.requests().map((request) => request.split(' ')[0]);
+    const steps = ['OPEN', 'WRITE', 'FSYNC', 'FSTAT', 'CLOSE', 'RENAME'];
+    const done = asked.filter((step) => steps.includes(step ?? ''));
+    const writes = ['WRITE', 'WRITE', 'WRITE'];
+    assert.equal(done.slice(-8), ['OPEN', ...writes, 'FSYNC', 'FSTAT', 'CLOSE', 'RENAME']);
+  }),
+);
+
+for (const what of ['write', 'fstat', 'close'] as const) {
+  objects(`get no name when the ${what} fails, and leave nothing behind`, () =>
+    withScriptedSftp({ answer: (asked) => (asked.startsWith(what) ? 4 : undefined) }, async (server) => {
+      await withRemote(server, async (remote) => {
+        assert.ok((await failure(remote.put('x', Buffer.alloc(70_000)))).retryable);
+      });
+      assert.equal([...server.files.keys()], []);
+      assert.not.ok(server.requests.some((asked) => asked.startsWith('rename')));
+      const closes = server.requests.filter((asked) => asked.startsWith('close'));
+      assert.is(closes.length, 1, 'the handle is closed once');
+    }),
+  );
+}
+
+objects('get no name when the server holds fewer bytes than were sent', () =>
+  withScriptedSftp({ sizeOf: (bytes) => bytes.length - 1 }, async (server) => {
+    await withRemote(server, async (remote) => {
+      const error = await failure(remote.put('x', Buffer.alloc(100)));
+      assert.ok(error.retryable);
+      assert.match(error.message, /99 of 100 bytes/);
+    });
+    assert.equal([...server.files.keys()], []);
+  }),
+);
+
+objects('replace others where a rename does not', () =>
+  withScriptedSftp({}, async (server) => {
+    await withRemote(server, async (remote) => {
+      await remote.put('x', Buffer.from('old'));
+      await remote.put('x', Buffer.from('new'));
+    });
+    assert.equal([...server.files], [['/r/x', Buffer.from('new')]]);
+  }),
+);
+
+objects('stay as they were where a rename does not replace them and the new one gets no name', () => {
+  let broken = false;
+  const answer = (asked: string) =>
+    broken && /^rename \S+-[0-9a-f]{16} \/r\/x$/.test(asked) ? 4 : undefined;
+  return withScriptedSftp({ answer }, async (server) => {
+    await withRemote(server, async (remote) => {
+      await remote.put('x', Buffer.from('old'));
+      broken = true;
+      await failure(remote.put('x', Buffer.from('new')));
+    });
+    assert.equal([...server.files], [['/r/x', Buffer.from('old')]]);
+  });
+});
+
+objects('are put, replaced and listed by a ProFTPD without extensions', () =>
+  withProftpd({ config: ['SFTPExtensions -posixRename -fsync -statvfs'] }, (server) =>
+    withRemote(server, async (remote) => {
+      await remote.put('a/x', Buffer.from('old'));
+      await Promise.all(['1', '2', '3'].map((text) => remote.put('a/x', Buffer.from(text))));
+      assert.match(String(await remote.get('a/x')), /^[123]$/);
+      assert.equal(await names(remote), ['a/x']);
+      assert.equal(readdirSync(join(server.root, 'tmp')), []);
+    }),
+  ),
+);
+
+objects('larger than any of ours are not fetched, but a range of them is', () =>
+  withSshd({}, (server) =>
+    withRemote(server, async (remote) => {
+      await writeFile(join(server.root, 'huge'), 'begins');
+      await truncate(join(server.root, 'huge'), MAX_GET_BYTES + 1);
+      const error = await failure(remote.get('huge'));
+      assert.is(error.retryable, false);
+      assert.is(String(await remote.get('huge', { offset: 0, length: 6 })), 'begins');
+      const rest = { offset: MAX_GET_BYTES - 9, length: 10 * MAX_GET_BYTES };
+      assert.is((await remote.get('huge', rest))?.length, 10);
+    }),
+  ),
+);
+
+objects('are listed among files that are none of ours', () =>
+  withSshd({}, (server) =>
+    withRemote(server, async (remote) => {
+      await mkdir(join(server.root, 'a/b/c'), { recursive: true });
+      await mkdir(join(server.root, 'with space/x'), { recursive: true });
+      await writeFile(join(server.root, 'with space/x/y'), '');
+      await writeFile(join(server.root, 'späße'), '');
+      await writeFile(join(server.root, 'a/b/c/d'), '');
+      execFileSync('mkfifo', [join(server.root, 'a/fifo')]);
+      assert.equal(await names(remote), ['a/b/c/d']);
+    }),
+  ),
+);
+
+objects('by the thousand in hundreds of folders are all listed', () =>
+  withSshd({}, (server) =>
+    withRemote(server, async (remote) => {
+      const all = Array.from({ length: 2000 }, (_, n) => `packs/${(n % 200).toString(16)}/${n}`);
+      for (const name of all) {
+        await mkdir(join(server.root, name, '..'), { recursive: true });
+        await writeFile(join(server.root, name), '');
+      }
+      assert.equal(await names(remote), all.toSorted());
+      for await (const object of remote.list('packs/')) {
+        assert.ok(object);
+        break; // a reader may stop early
+      }
+    }),
+  ),
+);
+
+objects.run();
+
+const lanes = suite('the channels of an SFTP remote');
+
+lanes('are several a connection, and few connections', () =>
+  withSshd({}, (server) =>
+    withRemote(server, { settings: { lanes: 4, maxConnections: 4 } }, async (remote) => {
+      await remote.put('first', Buffer.alloc(1));
+      assert.is(server.connections(), 1);
+      const seen = await putAtOnce(remote, 4, server);
+      assert.ok(seen >= 2 && seen <= 3, `${seen} connections for four transfers`);
+    }),
+  ),
+);
+
+lanes('stay on as many connections as they may have', () =>
+  withSshd({}, (server) =>
+    withRemote(server, { settings: { lanes: 6, maxConnections: 1 } }, async (remote) => {
+      assert.is(await putAtOnce(remote, 6, server), 1);
+    }),
+  ),
+);
+
+lanes('are as many as connections where a connection takes only one', () =>
+  withSshd({ maxSessions: 1 }, (server) =>
+    withRemote(server, { settings: { lanes: 4, maxConnections: 3 } }, async (remote) => {
+      assert.is(await putAtOnce(remote, 4, server), 3);
+      assert.equal((await names(remote)).length, 4);
+    }),
+  ),
+);
+
+lanes('are one where there is one of each', () =>
+  withSshd({ maxSessions: 1 }, (server) =>
+    withRemote(server, { settings: { lanes: 4, maxConnections: 1 } }, async (remote) => {
+      assert.is(await putAtOnce(remote, 4, server), 1);
+      assert.ok(await remote.stat('p1'));
+    }),
+  ),
+);
+
+lanes('make do with what the server gives when it lets no second connection in', () =>
+  withProftpd({ config: ['MaxClientsPerUser 1', 'MaxClientsPerHost 1'] }, (server) =>
+    withRemote(server, { settings: { lanes: 4, maxConnections: 4 } }, async (remote) => {
+      await putAtOnce(remote, 4, server);
+      assert.equal((await names(remote)).length, 4);
+    }),
+  ),
+);
+
+lanes('ask once for what a server refuses', () =>
+  withScriptedSftp({ maxChannels: 1 }, (server) =>
+    withRemote(server, { settings: { lanes: 4, maxConnections: 1 } }, async (remote) => {
+      await putAtOnce(remote, 8, server, 100_000);
+      assert.is(server.requests.filter((asked) => asked === 'channel').length, 2);
+    }),
+  ),
+);
+
+lanes('ask again for a second connection after the first has ended', () => {
+  let strict = true;
+  let letIn = 0;
+  const authenticate = (context: AuthContext) => {
+    if (strict && letIn > 0) return context.reject(['none']);
+    letIn += 1;
+    context.accept();
+  };
+  return withScriptedSftp({ authenticate }, (server) =>
+    withRemote(server, { settings: { lanes: 4, maxConnections: 2 } }, async (remote) => {
+      await putAtOnce(remote, 4, server, MIB);
+      assert.is(letIn, 1);
+      strict = false;
+      server.dropConnections();
+      await failure(remote.stat('x'));
+      await putAtOnce(remote, 4, server, MIB);
+      assert.is(letIn, 3);
+    }),
+  );
+});
+
+lanes('are free again for those who wait when a call that waits is aborted', () =>
+  withSshd({ maxSessions: 1 }, (server) =>
+    withRemote(server, { settings: { lanes: 1, maxConnections: 1 } }, async (remote) => {
+      const stop = new AbortController();
+      const first = remote.put('first', Buffer.alloc(20 * MIB));
+      const second = remote.put('second', Buffer.alloc(10), { signal: stop.signal });
+      const third = remote.put('third', Buffer.alloc(10));
+      let busy = true;
+      const done = first.then(() => {
+        busy = false;
+      });
+      stop.abort(new Error('not needed any more'));
+      assert.is(await second.catch((error: unknown) => error), stop.signal.reason);
+      assert.ok(busy, 'it did not wait for its turn to say so');
+      await Promise.all([done, third]);
+      assert.equal(await names(remote), ['first', 'third']);
+    }),
+  ),
+);
+
+lanes.run();
+
+const trouble = suite('an SFTP remote in trouble');
+
+trouble('whose connection breaks in the middle of a put: nothing by that name, and the next put works', () =>
+  withSshd({}, (server) =>
+    withRemote(server, async (remote) => {
+      await remote.put('before', Buffer.from('1'));
+      const error = await failure(
+        remote.put('broken', Buffer.alloc(20 * MIB), { onSent: () => server.dropConnections() }),
+      );
+      assert.ok(error.retryable, error.message);
+      assert.not.ok(existsSync(join(server.root, 'broken')));
+      await remote.put('broken', Buffer.from('whole'));
+      assert.is(String(await remote.get('broken')), 'whole');
+      assert.equal(await names(remote), ['before', 'broken']);
+    }),
+  ),
+);
+
+trouble('whose every lane breaks at once fails every call, and goes on', () =>
+  withSshd({}, (server) =>
+    withRemote(server, async (remote) => {
+      let dropped = false;
+      const onSent = () => {
+        if (!dropped) server.dropConnections();
+        dropped = true;
+      };
+      const puts = [1, 2, 3, 4, 5, 6].map((n) => remote.put(`p${n}`, Buffer.alloc(20 * MIB), { onSent }));
+      const results = await Promise.allSettled(puts);
+      const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+      assert.ok(errors.length >= 1);
+      assert.ok(errors.every((error) => error instanceof RemoteError && error.retryable));
+      await putAtOnce(remote, 4, server);
+    }),
+  ),
+);
+
+trouble('whose SFTP program ends opens another on the same connection', () =>
+  withSshd({ ownProgram: true }, (server) =>
+    withRemote(server, { settings: { lanes: 1, maxConnections: 1 } }, async (remote) => {
+      await remote.put('x', Buffer.from('1'));
+      const [connection] = childrenOf(server.pid);
+      const onSent = () => {
+        for (const program of sftpPrograms(server)) signal(program, 'SIGKILL');
+      };
+      const error = await failure(remote.put('y', Buffer.alloc(20 * MIB), { onSent }));
+      assert.ok(error.retryable, error.message);
+      await remote.put('y', Buffer.from('2'));
+      assert.equal(childrenOf(server.pid), [connection]);
+    }),
+  ),
+);
+
+trouble('that stops answering is given up, and may be tried again', () =>
+  withSshd({}, (server) =>
+    withRemote(server, { options: { silenceMs: 1000 } }, async (remote) => {
+      await remote.put('x', Buffer.from('1'));
+      const frozen = descendantsOf(server.pid);
+      for (const pid of frozen) signal(pid, 'SIGSTOP');
+      const error = await failure(remote.put('y', Buffer.alloc(MIB)));
+      assert.ok(error.retryable);
+      assert.match(error.message, /no answer/);
+      await remote.put('y', Buffer.from('2'));
+      for (const pid of frozen) assert.ok(descendantsOf(server.pid).includes(pid), 'it was a new connection');
+    }),
+  ),
+);
+
+trouble('that goes quiet while nothing is asked of it is not given up', () =>
+  withSshd({}, (server) =>
+    withRemote(server, { options: { silenceMs: 800 } }, async (remote) => {
+      await remote.put('x', Buffer.from('1'));
+      const [connection] = childrenOf(server.pid);
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+      await remote.put('y', Buffer.from('2'));
+      assert.equal(childrenOf(server.pid), [connection], 'asked for a sign of life, it gave one');
+    }),
+  ),
+);
+
+trouble('whose SFTP program hangs, though the connection lives, is given up too', () =>
+  withSshd({ ownProgram: true }, (server) =>
+    withRemote(server, { options: { silenceMs: 600 } }, async (remote) => {
+      await remote.put('x', Buffer.from('1'));
+      for (const program of sftpPrograms(server)) signal(program, 'SIGSTOP');
+      const error = await failure(remote.stat('x'));
+      assert.ok(error.retryable);
+      assert.match(error.message, /no answer/);
+      assert.ok(await remote.stat('x'));
+    }),
+  ),
+);
+
+trouble('where nobody listens may be tried again', async () => {
+  const port = await freePort();
+  await withSshd({}, (server) =>
+    withRemote({ ...server, port }, async (remote) => {
+      const error = await failure(remote.get('x'));
+      assert.ok(error.retryable);
+      assert.match(error.message, new RegExp(`^connect to ${server.user}@\\[127.0.0.1\\]:${port}: nobody`));
+    }),
+  );
+});
+
+trouble('whose name is unknown may be tried again, and the name be checked', () =>
+  withSshd({}, (server) =>
+    withRemote({ ...server, host: 'no-such-host.invalid' }, async (remote) => {
+      const error = await failure(remote.get('x'));
+      assert.ok(error.retryable);
+      assert.match(error.message, /no-such-host.invalid.*(no host of this name|looked up)/);
+    }),
+  ),
+);
+
+trouble('that offers no SFTP says so', () =>
+  withSshd({ config: ['ForceCommand /bin/false'] }, (server) =>
+    withRemote(server, async (remote) => {
+      const error = await failure(remote.get('x'));
+      assert.is(error.retryable, false);
+      assert.match(error.message, /does not open an SFTP session/);
+    }),
+  ),
+);
+
+trouble('with no permission to write is final, and names the object', () =>
+  withSshd({ sftpArguments: ['-R'] }, (server) =>
+    withRemote(server, async (remote) => {
+      await writeFile(join(server.root, 'there'), '1');
+      for (const [doing, call] of [
+        ['put packs/ab/x', () => remote.put('packs/ab/x', Buffer.from('1'))],
+        ['remove there', () => remote.remove('there')],
+      ] as const) {
+        const error = await failure(call());
+        assert.is(error.retryable, false);
+        assert.is(error.message, `${doing}: permission denied`);
+      }
+      assert.is(String(await remote.get('there')), '1');
+    }),
+  ),
+);
+
+trouble('with a file where a folder has to be says which', () =>
+  withSshd({}, (server) =>
+    withRemote(server, async (remote) => {
+      await writeFile(join(server.root, 'packs'), '');
+      const error = await failure(remote.put('packs/ab/x', Buffer.from('1')));
+      assert.is(error.retryable, false);
+      assert.match(error.message, new RegExp(`${server.root}/packs: a file of this name is in the way`));
+      assert.equal(readdirSync(join(server.root, 'tmp')), []);
+    }),
+  ),
+);
+
+trouble('without space is final, keeps what it has, and goes on when there is space again', () =>
+  withSshd({}, async (server) => {
+    if (!mountSmallDisk(server.root)) return skipTest('a full disk behind SFTP', 'a tmpfs cannot be mounted');
+    try {
+      await withRemote(server, async (remote) => {
+        await remote.put('small', Buffer.alloc(300_000, 1));
+        const error = await failure(remote.put('large', Buffer.alloc(2 * MIB)));
+        assert.is(error.retryable, false);
+        assert.is(error.message, 'put large: no space left on the server');
+        assert.ok(error.hints.length > 0);
+        assert.equal(await names(remote), ['small']);
+        assert.equal(readdirSync(join(server.root, 'tmp')), []);
+        await rm(join(server.root, 'small'));
+        await remote.put('medium', Buffer.alloc(600_000, 2));
+      });
+    } finally {
+      execFileSync('umount', [server.root]);
+    }
+  }),
+);
+
+trouble('that is closed ends its connections and the calls under way', () =>
+  withSshd({}, (server) =>
+    withRemote(server, async (remote) => {
+      const calls = [remote.put('x', Buffer.alloc(20 * MIB)), remote.get('y')].map(failure);
+      await remote.close();
+      for (const error of await Promise.all(calls)) assert.is(error.retryable, false);
+      await until(() => server.connections() === 0);
+      assert.not.ok(existsSync(join(server.root, 'x')));
+    }),
+  ),
+);
+
+trouble('that is closed while it connects fails the call that waits for that', async () => {
+  const mute = createServer(() => {});
+  mute.listen(0, '127.0.0.1');
+  await once(mute, 'listening');
+  const { port } = mute.address() as AddressInfo;
+  await withSshd({}, (server) =>
+    withRemote({ ...server, port }, async (remote) => {
+      const call = failure(remote.get('x'));
+      await once(mute, 'connection');
+      await remote.close();
+      assert.match((await call).message, /closed/);
+    }),
+  );
+  mute.close();
+});
+
+trouble('that is closed before it was used does not connect', () =>
+  withSshd({}, (server) =>
+    withRemote(server, async (remote) => {
+      await remote.close();
+      assert.is((await failure(remote.get('x'))).retryable, false);
+      assert.is(server.connections(), 0);
+    }),
+  ),
+);
+
+trouble.run();
+
+interface Given {
+  readonly settings?: Partial<RemoteSettings>;
+  readonly options?: SftpOptions;
+  readonly path?: string;
+}
+type Use = (remote: Remote) => Promise<unknown>;
+
+async function withRemote(server: SshServer | ScriptedServer, ...rest: [Use] | [Given, Use]): Promise<void> {
+  const [given, use] = rest.length === 2 ? rest : [{}, rest[0]];
+  const { user, host, port, root } = server;
+  const location = { kind: 'sftp', user, host, port, path: given.path ?? root } as const;
+  const remote = await openSftp(location, sshSettings(server, given.settings), given.options);
+  try {
+    await use(remote);
+  } finally {
+    await remote.close();
+  }
+}
+
+/** Puts `count` objects at the same time; @returns how many connections were open at most. */
+async function putAtOnce(
+  remote: Remote,
+  count: number,
+  server: SshServer,
+  sizeBytes = 8 * MIB,
+): Promise<number> {
+  let connections = 0;
+  const onSent = () => {
+    connections = Math.max(connections, server.connections());
+  };
+  await Promise.all(
+    Array.from({ length: count }, (_, n) => remote.put(`p${n}`, Buffer.alloc(sizeBytes, n), { onSent })),
+  );
+  return connections;
+}
+
+async function names(remote: Remote): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name } of remote.list('')) found.push(name);
+  return found.sort();
+}
+
+async function failure(promise: Promise<unknown>): Promise<RemoteError> {
+  const thrown = await promise.then(
+    () => null,
+    (error: unknown) => error,
+  );
+  assert.instance(thrown, RemoteError);
+  return thrown as RemoteError;
+}
+
+function sftpPrograms(server: SshServer): number[] {
+  return descendantsOf(server.pid).filter((pid) =>
+    readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('sftp-server'),
+  );
+}
+
+function mountSmallDisk(folder: string): boolean {
+  if (userInfo().uid !== 0) return false;
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
