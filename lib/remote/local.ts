@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, opendir, realpath, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, opendir, realpath, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { RemoteError, systemErrorCode } from '../errors.ts';
-import { localFailure } from './local-failure.ts';
+import { localFailure } from './local/failure.ts';
+import { folderMaker, syncFolder } from './local/folders.ts';
 import { requireName, requirePrefix } from './name.ts';
 import { type ByteRange, MAX_GET_BYTES, type Remote, type RemoteObject, TEMPORARY_FOLDER } from './remote.ts';
 import type { RemoteSettings } from './settings.ts';
@@ -137,46 +138,6 @@ async function writeWhole(
     }
   } finally {
     await file.close();
-  }
-}
-
-/**
- * @returns a function that makes a folder and the missing ones above it, each durable in its parent before the promise
- * resolves, for every caller. What was made once is not made again: when the disk is unmounted meanwhile, writing on
- * has to fail, not to begin a new repository on the disk below.
- */
-function folderMaker(): (path: string) => Promise<void> {
-  const made = new Map<string, Promise<void>>();
-  const makeFolder = (path: string): Promise<void> => {
-    const making = made.get(path) ?? make(path);
-    made.set(path, making);
-    making.catch(() => made.delete(path));
-    return making;
-  };
-  const make = async (path: string) => {
-    try {
-      await mkdir(path, 0o700).catch(async (error: unknown) => {
-        if (systemErrorCode(error) !== 'ENOENT') throw error;
-        await makeFolder(dirname(path));
-        await mkdir(path, 0o700);
-      });
-    } catch (error) {
-      if (systemErrorCode(error) !== 'EEXIST') throw error;
-    }
-    // Also for one that is there: who made it may have been killed before this line.
-    await syncFolder(dirname(path));
-  };
-  return makeFolder;
-}
-
-/** A name is durable when its folder is: fsync(2) of the file alone does not do it. */
-async function syncFolder(path: string): Promise<void> {
-  try {
-    const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-    await folder.sync().finally(() => folder.close());
-  } catch (error) {
-    // Some file systems (FUSE, network mounts) cannot sync a folder, and a folder above the root may not be ours to read.
-    if (!['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'EACCES'].includes(systemErrorCode(error) ?? '')) throw error;
   }
 }
 

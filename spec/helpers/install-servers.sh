@@ -7,6 +7,7 @@ add /usr/sbin/sshd openssh-server
 add /usr/bin/ssh-keygen openssh-client
 add /usr/sbin/apache2 apache2
 add /usr/bin/htpasswd apache2-utils
+add /usr/bin/openssl openssl
 add /usr/sbin/proftpd proftpd-core
 add /usr/lib/proftpd/mod_sftp.so proftpd-mod-crypto
 add /usr/sbin/nginx nginx-light

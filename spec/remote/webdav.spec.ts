@@ -552,7 +552,7 @@ async function withPassword(
   });
 }
 
-login('the password is asked for once, when the server wants it', async () => {
+login('the password is asked for once, however many calls find that the server wants it', async () => {
   const seen: string[] = [];
   let asked = 0;
   const password = async () => {
@@ -561,11 +561,12 @@ login('the password is asked for once, when the server wants it', async () => {
   };
   await withPassword(guarded('Basic realm="x"', seen), 'anna@', password, async (remote) => {
     assert.is(asked, 0);
-    await Promise.all(['a', 'b', 'c', 'd', 'e'].map((name) => remote.put(name, Buffer.from(name))));
+    await Promise.all(['a', 'b', 'c', 'd', 'e'].map((name) => remote.get(name)));
+    await remote.put('c', Buffer.from('c'));
     assert.is((await remote.get('c'))?.toString(), 'c');
   });
   assert.is(asked, 1);
-  assert.ok(seen.includes('none'));
+  assert.ok(seen.filter((authorization) => authorization === 'none').length > 1);
 });
 
 login('a server that wants no password gets none', async () => {

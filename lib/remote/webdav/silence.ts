@@ -16,40 +16,49 @@ export interface SilenceWatch {
   end(): void;
 }
 
+export interface Clock {
+  readonly now: () => number;
+  readonly setTimeout: (action: () => void, ms: number) => NodeJS.Timeout;
+  readonly clearTimeout: (timer: NodeJS.Timeout) => void;
+}
+
+const realClock: Clock = { now: () => performance.now(), setTimeout, clearTimeout };
+
 export function watchSilence(
   doing: string,
   silenceMs: number,
   signals: readonly AbortSignal[],
+  clock: Clock = realClock,
 ): SilenceWatch {
   const tooLong = new AbortController();
   let error: RemoteError | null = null;
-  const startedAt = performance.now();
+  const startedAt = clock.now();
   let allowedMs = silenceMs;
   let heardAt = startedAt;
   let timer: NodeJS.Timeout;
   const look = () => {
-    const leftMs = heardAt + allowedMs - performance.now();
+    const leftMs = heardAt + allowedMs - clock.now();
     if (leftMs > 0) {
-      timer = setTimeout(look, leftMs);
+      timer = clock.setTimeout(look, leftMs);
       return;
     }
     const seconds = Math.round(allowedMs / 1000);
     error = new RemoteError(`${doing}: the server was silent for ${seconds} s`, { retryable: true });
     tooLong.abort(error);
   };
-  timer = setTimeout(look, silenceMs);
+  timer = clock.setTimeout(look, silenceMs);
   return {
     signal: AbortSignal.any([tooLong.signal, ...signals]),
     silence: () => error,
     heard() {
-      heardAt = performance.now();
+      heardAt = clock.now();
     },
     allSent() {
-      heardAt = performance.now();
+      heardAt = clock.now();
       allowedMs = silenceMs + (heardAt - startedAt);
     },
     end() {
-      clearTimeout(timer);
+      clock.clearTimeout(timer);
     },
   };
 }

@@ -1,4 +1,4 @@
-import { RemoteError, systemErrorCode } from '../errors.ts';
+import { RemoteError, systemErrorCode } from '../../errors.ts';
 
 /** What the file system's code means to a person, and whether it may be different a little later. */
 const MEANINGS: Readonly<Record<string, { reason: string; hints?: readonly string[]; retryable?: true }>> = {
