@@ -20,13 +20,16 @@ const { journal } = await openJournal(options.journalFile, { now: new Date() });
 const keys = repositoryKeys(options.master);
 const buffers = createBufferPool(
   options.buffers,
-  options.packBytes + options.chunkSizes.max + PACK_OVERHEAD_BYTES,
+  options.largestPackBytes + options.chunkSizes.max + PACK_OVERHEAD_BYTES,
 );
 const known = createKnownChunks((id) => isKnownChunk(journal, options.repository, id));
+
+let { packBytes } = options;
 
 port.on('message', (message: ToPacker) => {
   if (message.type === 'start') void run(message.firstNumber);
   else {
+    packBytes = message.packBytes;
     known.settle(message.number); // the journal knows its chunks from here on
     if (message.buffer !== null) buffers.giveBack(Buffer.from(message.buffer));
   }
@@ -43,7 +46,7 @@ async function run(firstNumber: number): Promise<void> {
       keys,
       known,
       takeBuffer: buffers.take,
-      targetBytes: () => options.packBytes,
+      targetBytes: () => packBytes,
       compressOverBytes: options.compressOverBytes,
       firstNumber,
     });

@@ -14,7 +14,9 @@ export interface PackerOptions {
   readonly sourceSet: number;
   readonly master: MasterKey;
   readonly chunkSizes: ChunkSizes;
+  /** The size of packs to begin with, and the largest it may become. */
   readonly packBytes: number;
+  readonly largestPackBytes: number;
   /** Packs that may exist at once: built, waiting, in flight. */
   readonly buffers: number;
   readonly compressOverBytes: number;
@@ -22,8 +24,13 @@ export interface PackerOptions {
 
 export type ToPacker =
   | { readonly type: 'start'; readonly firstNumber: number }
-  /** The batch is in the journal; its pack's memory comes back. */
-  | { readonly type: 'settled'; readonly number: number; readonly buffer: ArrayBuffer | null };
+  /** The batch is in the journal; its pack's memory comes back, with the size that packs should have from now on. */
+  | {
+      readonly type: 'settled';
+      readonly number: number;
+      readonly buffer: ArrayBuffer | null;
+      readonly packBytes: number;
+    };
 
 export type FromPacker =
   | { readonly type: 'batch'; readonly batch: Batch }
@@ -37,8 +44,8 @@ export type FromPacker =
 export interface Packer {
   /** The batches of all files that are pending now. */
   batches(firstNumber: number): AsyncGenerator<Batch, void, void>;
-  /** To be called once the batch is in the journal. */
-  settle(batch: Batch): void;
+  /** To be called once the batch is in the journal. @param packBytes the size that packs should have from now on */
+  settle(batch: Batch, packBytes: number): void;
   stop(): Promise<void>;
 }
 
@@ -78,9 +85,9 @@ export function startPacker(options: PackerOptions): Packer {
         yield withBuffers(message.batch);
       }
     },
-    settle({ number, pack }) {
+    settle({ number, pack }, packBytes) {
       const buffer = pack === null ? null : (pack.bytes.buffer as ArrayBuffer);
-      tell({ type: 'settled', number, buffer }, buffer === null ? [] : [buffer]);
+      tell({ type: 'settled', number, buffer, packBytes }, buffer === null ? [] : [buffer]);
     },
     async stop() {
       await worker.terminate();

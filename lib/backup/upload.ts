@@ -12,11 +12,13 @@ export interface UploadDeps {
   readonly signal: AbortSignal;
   /** Called with each batch before it is put, in the order of their numbers. */
   readonly expect: (batch: Batch) => void;
+  /** Told how long each pack took its lane. */
+  readonly onPut?: (bytes: number, ms: number) => void;
   /** Called with each batch once its pack is durable. */
   readonly settle: (batch: Batch) => void;
 }
 
-/** How long packs in flight may take to end once the person has asked to stop. */
+/** How long packs in flight may take to end once the person has asked to stop, or another lane has failed. */
 const GRACE_MS = 3000;
 
 /**
@@ -46,7 +48,7 @@ export async function upload(batches: AsyncIterator<Batch>, deps: UploadDeps): P
         deps.settle(next.value);
       }
     } catch (error) {
-      stop.abort(); // what the other lanes have in flight may still end
+      beginGrace(); // what the other lanes have in flight may still end
       throw error;
     }
   };
@@ -62,7 +64,7 @@ async function put(
   batch: Batch,
   lane: number,
   signal: AbortSignal,
-  { remote, progress }: UploadDeps,
+  { remote, progress, onPut }: UploadDeps,
 ): Promise<void> {
   if (batch.pack === null) return;
   const { name, bytes } = batch.pack;
@@ -70,8 +72,10 @@ async function put(
   const report = (sentBytes: number) =>
     progress({ type: 'lane', lane, pack: { file, sentBytes, sizeBytes: bytes.length } });
   report(0);
+  const begunAt = performance.now();
   try {
     await remote.put(packName(name), bytes, { signal, onSent: report });
+    onPut?.(bytes.length, performance.now() - begunAt);
   } finally {
     progress({ type: 'lane', lane, pack: null });
   }

@@ -6,6 +6,7 @@ import type { Progress } from '../progress.ts';
 import type { Repository } from '../repository/repository.ts';
 import { createBufferPool } from './buffer-pool.ts';
 import { createKnownChunks } from './known.ts';
+import { createPace, steadyPace } from './pace.ts';
 import { type Batch, packChunks } from './pack.ts';
 import { startPacker } from './packer.ts';
 import type { ReadItem } from './read.ts';
@@ -35,20 +36,20 @@ export interface UploaderDeps {
   readonly repository: Repository;
   readonly run: Run;
   readonly lanes: number;
+  /** Packs of one size; without it they follow the throughput of the lanes. */
   readonly packBytes?: number | undefined;
   readonly compressOverBytes: number;
   readonly progress: Progress;
   readonly signal: AbortSignal;
 }
 
-/** A pack's size: what a lane sends in some seconds, and what a kill may cost it. */
-const PACK_BYTES = 16 * 1024 * 1024;
 /** Beside the packs in flight one is being built, and one more lets that go on while a lane changes packs. */
 const SPARE_BUFFERS = 2;
 
 export function startUploader(deps: UploaderDeps): Uploader {
   const { journal, repository, run, lanes, compressOverBytes, progress, signal } = deps;
-  const { packBytes = PACK_BYTES } = deps;
+  const packs = lanes + SPARE_BUFFERS;
+  const pace = deps.packBytes === undefined ? createPace(packs) : steadyPace(deps.packBytes);
   const { keys, config, remote } = repository;
   let nextNumber = 1;
   let sentBytes = 0;
@@ -60,8 +61,9 @@ export function startUploader(deps: UploaderDeps): Uploader {
     sourceSet: run.sourceSet,
     master: keys.master,
     chunkSizes: config.chunker,
-    packBytes,
-    buffers: lanes + SPARE_BUFFERS,
+    packBytes: pace.packBytes(),
+    largestPackBytes: pace.largestBytes,
+    buffers: packs,
     compressOverBytes,
   });
 
@@ -79,6 +81,7 @@ export function startUploader(deps: UploaderDeps): Uploader {
         nextNumber = batch.number + 1;
         expect?.(batch);
       },
+      onPut: pace.observe,
       settle(batch) {
         sentBytes += batch.pack?.bytes.length ?? 0;
         settle(batch);
@@ -89,18 +92,17 @@ export function startUploader(deps: UploaderDeps): Uploader {
   return {
     sentBytes: () => sentBytes,
     stop: packer.stop,
-    uploadFiles: (handlers) => send(packer.batches(nextNumber), handlers, packer.settle),
+    uploadFiles: (handlers) =>
+      send(packer.batches(nextNumber), handlers, (batch) => packer.settle(batch, pace.packBytes())),
     uploadChunks(items, handlers) {
       const known = createKnownChunks((id) => isKnownChunk(journal, run.repository, id));
-      const buffers = createBufferPool(
-        lanes + SPARE_BUFFERS,
-        packBytes + config.chunker.max + PACK_OVERHEAD_BYTES,
-      );
+      const largestBytes = pace.largestBytes + config.chunker.max + PACK_OVERHEAD_BYTES;
+      const buffers = createBufferPool(packs, largestBytes);
       const batches = packChunks(items, {
         keys,
         known,
         takeBuffer: buffers.take,
-        targetBytes: () => packBytes,
+        targetBytes: pace.packBytes,
         compressOverBytes: 0,
         firstNumber: nextNumber,
       });

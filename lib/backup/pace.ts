@@ -1,0 +1,44 @@
+/** How large packs are: what a kill may cost is bounded in time, not in bytes. */
+export interface Pace {
+  /** No pack is made much larger than this, whatever was measured. */
+  readonly largestBytes: number;
+  /** A pack that has reached this is ended. */
+  packBytes(): number;
+  /** A lane has put so many bytes in so many milliseconds. */
+  observe(bytes: number, ms: number): void;
+}
+
+/** A pack takes its lane about so long. */
+const SECONDS_A_PACK = 4;
+const SMALLEST_BYTES = 1024 * 1024;
+const LARGEST_BYTES = 32 * 1024 * 1024;
+/** What all packs that exist at once may hold: those in flight, the one being built and the one in waiting. */
+const ALL_PACKS_BYTES = 128 * 1024 * 1024;
+/** How much the newest measurement counts: a line that has become slow is noticed after two or three packs. */
+const WEIGHT = 0.5;
+
+/**
+ * Follows the throughput of the lanes. It begins with small packs: on a slow line the first ones would take minutes
+ * otherwise, and on a fast one they are through in a moment.
+ * @param packs how many may exist at once
+ */
+export function createPace(packs: number): Pace {
+  const largestBytes = Math.min(LARGEST_BYTES, Math.floor(ALL_PACKS_BYTES / packs));
+  let bytesPerSecond: number | null = null;
+  return {
+    largestBytes,
+    packBytes() {
+      const wanted = (bytesPerSecond ?? 0) * SECONDS_A_PACK;
+      return Math.round(Math.min(largestBytes, Math.max(SMALLEST_BYTES, wanted)));
+    },
+    observe(bytes, ms) {
+      const measured = bytes / (Math.max(1, ms) / 1000);
+      bytesPerSecond = bytesPerSecond === null ? measured : WEIGHT * measured + (1 - WEIGHT) * bytesPerSecond;
+    },
+  };
+}
+
+/** @returns a pace that does not change */
+export function steadyPace(packBytes: number): Pace {
+  return { largestBytes: packBytes, packBytes: () => packBytes, observe: () => {} };
+}
