@@ -30,6 +30,7 @@ export async function upload(batches: AsyncIterator<Batch>, deps: UploadDeps): P
   const { lanes, signal } = deps;
   const stop = new AbortController();
   const abandon = new AbortController();
+  const failures: unknown[] = [];
   const beginGrace = () => {
     stop.abort();
     const timer = setTimeout(() => abandon.abort(), GRACE_MS);
@@ -41,23 +42,33 @@ export async function upload(batches: AsyncIterator<Batch>, deps: UploadDeps): P
   const work = async (lane: number) => {
     try {
       while (!stop.signal.aborted) {
-        const next = await batches.next();
-        if (next.done || stop.signal.aborted) return;
+        // A batch that is still being read, from a slow disk say, is not waited for once we are to stop.
+        const next = await unlessAborted(batches.next(), stop.signal);
+        if (next === null || next.done || stop.signal.aborted) return;
         deps.expect(next.value);
         await put(next.value, lane, abandon.signal, deps);
         deps.settle(next.value);
       }
     } catch (error) {
+      failures.push(error);
       beginGrace(); // what the other lanes have in flight may still end
-      throw error;
     }
   };
 
-  const outcomes = await Promise.allSettled(Array.from({ length: lanes }, (_, lane) => work(lane)));
+  await Promise.all(Array.from({ length: lanes }, (_, lane) => work(lane)));
   signal.removeEventListener('abort', beginGrace);
-  await batches.return?.();
+  batches.return?.()?.catch(() => {}); // not awaited: it takes its turn behind the batch that is being read
   if (signal.aborted) throw new InterruptedError('back up: interrupted');
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  if (failures.length > 0) throw failures[0]; // the others may follow from it
+}
+
+/** @returns what the promise gives, or `null` as soon as the signal does */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  return new Promise((resolve, reject) => {
+    const giveUp = () => resolve(null);
+    signal.addEventListener('abort', giveUp, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp));
+  });
 }
 
 async function put(
