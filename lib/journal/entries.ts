@@ -111,6 +111,10 @@ const insertEntry = statement<Entry & { sourceSet: number; state: 'pending' | 'u
   }),
 );
 
+const findEntry = statement<{ sourceSet: number; path: Buffer }>()((db, p) =>
+  db.selectFrom('entry').select('state').where('source_set', '=', p.sourceSet).where('path', '=', p.path),
+);
+
 const updateEntry = statement<Entry & { id: bigint; state: 'pending' | 'uploaded' }>()((db, p) =>
   db
     .updateTable('entry')
@@ -158,6 +162,29 @@ export function applyPlan(journal: Journal, run: Run, { added, changed, moved, g
     }
     for (const { id, entry, state } of moved) updateEntry(journal).run({ ...entry, id, state });
     for (const id of gone) deleteEntry(journal).run({ id });
+  });
+}
+
+/** An entry that a checkpoint on the remote lists, and the ids of its chunks. */
+export interface ImportedEntry extends Entry {
+  readonly chunks: readonly Buffer[];
+}
+
+/** Takes over what is uploaded according to the remote. What the journal knows of a path already counts for more. */
+export function importEntries(journal: Journal, run: Run, entries: readonly ImportedEntry[]): void {
+  journal.transaction(() => {
+    for (const { chunks, ...entry } of entries) {
+      if (findEntry(journal).get({ sourceSet: run.sourceSet, path: entry.path })) continue;
+      const { lastInsertRowid } = insertEntry(journal).run({
+        ...entry,
+        sourceSet: run.sourceSet,
+        state: 'uploaded',
+      });
+      const insert = insertPiece(journal);
+      chunks.forEach((chunk, position) => {
+        insert.run({ entry: BigInt(lastInsertRowid), position, chunk });
+      });
+    }
   });
 }
 
@@ -425,12 +452,15 @@ const selectFilePaths = statement<{ sourceSet: number; after: Buffer; limit: num
     .limit(p.limit),
 );
 
-/** The paths of the regular files that are wholly uploaded, in byte order, some hundreds at a time. */
+/**
+ * The paths of the regular files that are wholly uploaded, in byte order, some hundreds at a time; those that are uploaded
+ * meanwhile too, where they come after what was given.
+ */
 export function* uploadedPaths(journal: Journal, sourceSet: number): Generator<readonly Buffer[]> {
   for (let after: Buffer = BEFORE_EVERY_PATH; ; ) {
     const page = selectFilePaths(journal).all({ sourceSet, after, limit: PAGE });
-    if (page.length > 0) yield page.map(({ path }) => path);
-    if (page.length < PAGE) return;
+    if (page.length === 0) return;
+    yield page.map(({ path }) => path);
     after = page.at(-1)!.path;
   }
 }

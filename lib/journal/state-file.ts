@@ -33,7 +33,7 @@ interface Version {
   /** What follows the list. */
   readonly closing: string;
   /** The end of the list that the version before did not have. */
-  readonly added: string;
+  readonly added: Buffer;
 }
 
 /** What may lie in the folder for a backup: the file, the next version being written, the one before. */
@@ -52,8 +52,10 @@ export function openStateFile(
   const file = join(folder, run.backupId + SUFFIXES.current);
   const next = join(folder, run.backupId + SUFFIXES.next);
   const former = join(folder, run.backupId + SUFFIXES.former);
-  /** Paths the file does not list yet, one character a byte. */
-  const noted = new Map<string, Buffer>();
+  /** Paths the file does not list yet. */
+  let noted: Buffer[] = [];
+  /** How far, in byte order, the list has come that is being written anew; `null` when none is. */
+  let rewrittenTo: Buffer | null = null;
   /** What lies at `file` and at `former`; `null` until it was written, and while it is being written. */
   let current: Version | null = null;
   let spare: Version | null = null;
@@ -76,50 +78,47 @@ export function openStateFile(
 
   async function rewrite(): Promise<void> {
     current = spare = null;
-    noted.clear();
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await rm(next, { force: true });
-    await rm(former, { force: true });
-    const handle = await open(next, 'wx', 0o600);
+    noted = [];
+    rewrittenTo = Buffer.alloc(0);
     try {
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await rm(next, { force: true });
+      await rm(former, { force: true });
+      await using handle = await open(next, 'wx', 0o600);
       let listEnd = await write(handle, 0, opening(run, sourcePaths));
       let listed = 0;
       if (totalsOf(journal, run).planned) {
         for (const page of uploadedPaths(journal, run.sourceSet)) {
-          // What was recorded and noted since this began is in the pages to come: not to be added once more.
-          for (const path of page) noted.delete(path.toString('latin1'));
+          rewrittenTo = page.at(-1)!;
           listEnd = await write(handle, listEnd, listItems(page, listed));
           listed += page.length;
         }
       }
-      await publish(handle, { listEnd, listed, added: '' });
+      rewrittenTo = null;
+      await publish(handle, { listEnd, listed, added: Buffer.alloc(0) });
     } finally {
-      await handle.close();
+      rewrittenTo = null;
     }
   }
 
   async function save(): Promise<void> {
     const before = current;
     if (before === null || !(await isUntouched(file, before))) return rewrite();
-    if (noted.size === 0 && closing(journal, run, before.listed) === before.closing) return;
-    const paths = [...noted.values()];
-    noted.clear();
+    if (noted.length === 0 && closing(journal, run, before.listed) === before.closing) return;
+    const paths = noted;
+    noted = [];
     current = null; // a save that fails is followed by a rewrite
-    const handle = await beginNext(before);
-    try {
-      const added = listItems(paths, before.listed);
-      const listEnd = await write(handle, before.listEnd, added);
-      // Without hard links there is no spare, and the next save copies.
-      const isKept = await link(file, former).then(
-        () => true,
-        () => false,
-      );
-      await publish(handle, { listEnd, listed: before.listed + paths.length, added });
-      const kept = isKept ? await identify(former) : null;
-      if (kept?.inode === before.inode && kept.size === before.size) spare = { ...before, ...kept };
-    } finally {
-      await handle.close();
-    }
+    await using handle = await beginNext(before);
+    const added = listItems(paths, before.listed);
+    const listEnd = await write(handle, before.listEnd, added);
+    // Without hard links there is no spare, and the next save copies.
+    const isKept = await link(file, former).then(
+      () => true,
+      () => false,
+    );
+    await publish(handle, { listEnd, listed: before.listed + paths.length, added });
+    const kept = isKept ? await identify(former) : null;
+    if (kept?.inode === before.inode && kept.size === before.size) spare = { ...before, ...kept };
   }
 
   /**
@@ -143,7 +142,7 @@ export function openStateFile(
   /** Ends the next version after its list, makes it durable and puts it in place. */
   async function publish(
     handle: FileHandle,
-    list: { readonly listEnd: number; readonly listed: number; readonly added: string },
+    list: { readonly listEnd: number; readonly listed: number; readonly added: Buffer },
   ): Promise<void> {
     const end = closing(journal, run, list.listed);
     await handle.truncate(await write(handle, list.listEnd, end));
@@ -156,7 +155,10 @@ export function openStateFile(
 
   return {
     noteUploaded(paths) {
-      for (const path of paths) noted.set(path.toString('latin1'), path);
+      for (const path of paths) {
+        // What lies ahead of a list that is being written anew will be in it.
+        if (rewrittenTo === null || path.compare(rewrittenTo) <= 0) noted.push(path);
+      }
     },
     save: () => inTurn(save),
     rewrite: () => inTurn(rewrite),
@@ -178,10 +180,10 @@ function opening(run: Run, sourcePaths: readonly Buffer[]): string {
 }
 
 /** A name that is not UTF-8 is shown with U+FFFD in it: the file is for people, the count is right all the same. */
-function listItems(paths: readonly Buffer[], listedBefore: number): string {
-  return paths
-    .map((path, index) => `${listedBefore + index === 0 ? '' : ','}\n    ${JSON.stringify(path.toString())}`)
-    .join('');
+function listItems(paths: readonly Buffer[], listedBefore: number): Buffer {
+  const items = paths.map((path) => JSON.stringify(path.toString()));
+  if (items.length === 0) return Buffer.alloc(0);
+  return Buffer.from(`${listedBefore === 0 ? '' : ','}\n    ${items.join(',\n    ')}`);
 }
 
 function closing(journal: Journal, run: Run, listed: number): string {
@@ -190,8 +192,8 @@ function closing(journal: Journal, run: Run, listed: number): string {
   return `${bracket},\n  "total_files": ${totalFiles},\n  "last_updated": ${JSON.stringify(formatInstant(updatedAt))}\n}\n`;
 }
 
-async function write(handle: FileHandle, position: number, text: string): Promise<number> {
-  const bytes = Buffer.from(text);
+async function write(handle: FileHandle, position: number, text: string | Buffer): Promise<number> {
+  const bytes = typeof text === 'string' ? Buffer.from(text) : text;
   for (let done = 0; done < bytes.length; ) {
     done += (await handle.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
   }
@@ -214,10 +216,6 @@ async function isUntouched(file: string, version: Version): Promise<boolean> {
 }
 
 async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+  await using handle = await open(folder, 'r');
+  await handle.sync();
 }

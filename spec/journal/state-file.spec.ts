@@ -31,10 +31,16 @@ interface Backup extends Lent {
   uploaded(): string[];
 }
 
+/** Not the order of the paths, which is that of the file after it was written anew. */
+function mixed(a: JournalEntry, b: JournalEntry): number {
+  return Number((a.id * 7919n) % 1009n) - Number((b.id * 7919n) % 1009n);
+}
+
 /** Lends a run whose scan has found so many files. */
 async function withBackup(
   paths: number | readonly Buffer[],
   use: (backup: Backup) => Promise<void>,
+  { order = mixed }: { readonly order?: (a: JournalEntry, b: JournalEntry) => number } = {},
 ): Promise<void> {
   await withJournal(async (lent) => {
     const run = claim(lent);
@@ -45,8 +51,7 @@ async function withBackup(
           )
         : paths;
     const files = add(lent.journal, run, ...names.map((path) => entryAt(path)));
-    // Not in the order of the paths, which is that of the file after it was written anew.
-    files.sort((a, b) => Number((a.id * 7919n) % 1009n) - Number((b.id * 7919n) % 1009n));
+    files.sort(order);
     const stateFolder = join(lent.folder, 'resume_state');
     const state = openStateFile(lent.journal, run, {
       folder: stateFolder,
@@ -215,24 +220,35 @@ saving('asked for many times at once is done one after another', async () => {
   });
 });
 
-saving('lists once what becomes uploaded while the file is written anew', async () => {
-  await withBackup(2500, async (backup) => {
-    backup.upload(2000);
-    const rewriting = backup.state.rewrite();
-    let isOver = false;
-    rewriting.then(() => {
-      isOver = true;
+const ORDERS: readonly [title: string, order: (a: JournalEntry, b: JournalEntry) => number][] = [
+  ['in the order of their paths', (a, b) => a.path.compare(b.path)],
+  ['in the reverse order', (a, b) => b.path.compare(a.path)],
+  ['in any order', mixed],
+];
+for (const [title, order] of ORDERS) {
+  for (const everyRounds of [1, 5]) {
+    const pace = everyRounds === 1 ? 'all the time' : 'now and then';
+    saving(`lists files once that become uploaded ${title}, ${pace}, while it is written anew`, async () => {
+      const use = async (backup: Backup) => {
+        backup.upload(2000);
+        let isOver = false;
+        const rewritten = backup.state.rewrite().then(() => {
+          isOver = true;
+        });
+        let rounds = 0;
+        for (; !isOver; rounds += 1) {
+          if (rounds % everyRounds === 0) backup.upload(2);
+          await new Promise(setImmediate);
+        }
+        await rewritten;
+        assert.ok(rounds > 5, 'files were uploaded while the list was being written');
+        await backup.state.save();
+        assertExact(backup);
+      };
+      await withBackup(2500, use, { order });
     });
-    let rounds = 0;
-    for (; !isOver; rounds += 1) {
-      backup.upload(5);
-      await new Promise(setImmediate);
-    }
-    assert.ok(rounds > 2, 'files were uploaded while the file was being written');
-    await backup.state.save();
-    assertExact(backup);
-  });
-});
+  }
+}
 
 saving('shows the list before or the one after to who reads meanwhile', async () => {
   await withBackup(3000, async (backup) => {
