@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,7 +21,7 @@ export async function startServer(
   args: readonly string[],
   port: number,
 ): Promise<ServerProcess> {
-  const child = spawn(command, args, {
+  const child = spawn(...withParent(command, args), {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: '/usr/sbin:/usr/bin' },
   });
@@ -41,6 +42,12 @@ export async function startServer(
     await sleep(10);
   }
   return { pid: child.pid ?? 0, stop: (signal = 'SIGTERM') => stop(child, port, signal) };
+}
+
+/** A spec that dies takes its servers along, where Linux can be asked to see to it. */
+function withParent(command: string, args: readonly string[]): [command: string, args: readonly string[]] {
+  const setpriv = '/usr/bin/setpriv';
+  return existsSync(setpriv) ? [setpriv, ['--pdeathsig', 'TERM', command, ...args]] : [command, args];
 }
 
 async function stop(child: ChildProcess, port: number, signal: NodeJS.Signals): Promise<void> {
