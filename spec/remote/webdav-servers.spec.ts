@@ -45,8 +45,7 @@ if (noApache !== null) skipTest('the contract on Apache', noApache);
 else {
   const options = { replacesInOneStep: false };
   remoteContract('Apache', onApache({ password: 'zwölf € "%' }), options);
-  remoteContract('Apache with TLS', onApache({ tls: true }), options);
-  remoteContract('Apache with Digest', onApache({ auth: 'digest' }), options);
+  remoteContract('Apache with TLS and Digest', onApache({ tls: true, auth: 'digest' }), options);
 }
 if (noNginx !== null) skipTest('the contract on nginx', noNginx);
 else remoteContract('nginx', (run) => withNginx({}, (server) => withRemoteOn(server, run)));
