@@ -6,10 +6,11 @@ import type { Cli, World } from './commands/cli.ts';
 import { initCommand } from './commands/init.ts';
 import { listCommand } from './commands/list.ts';
 import { lsCommand } from './commands/ls.ts';
+import { misuse, NO_COMMAND } from './commands/misuse.ts';
 import { restoreCommand } from './commands/restore.ts';
 import { resumeStatusCommand } from './commands/resume-status.ts';
 import { FLAGS } from './config/options.ts';
-import { EXIT, type ExitStatus, InterruptedError, SkylockError, UsageError } from './errors.ts';
+import { EXIT, type ExitStatus, InterruptedError, SkylockError } from './errors.ts';
 import { createTerminal } from './view/terminal.ts';
 
 const COMMANDS = [
@@ -53,23 +54,23 @@ function interruption(cause: unknown): InterruptedError {
 
 async function run(cli: Cli): Promise<ExitStatus> {
   let status: ExitStatus = EXIT.done;
+  const commands = COMMANDS.map((register) => register(cli, (given) => (status = given)));
   const parser = yargs()
     .scriptName('skylock')
     .detectLocale(false) // what we say ourselves is English too
     .usage('$0 <command>\n\nEncrypted backup to storage you rent. Killed anywhere, it goes on where it was.')
     .options(FLAGS)
     .strict()
-    .recommendCommands()
-    .demandCommand(1, 'no command was named')
+    .demandCommand(1, NO_COMMAND)
     .version(packageJson.version)
     .wrap(Math.min(100, cli.terminal.width()))
     .exitProcess(false)
     .fail((message, error) => {
       // A YError is what yargs throws of its own, a flag without its value for one; all others come from a command.
       if (error && error.name !== 'YError') throw error;
-      throw new UsageError(firstLine(message ?? error.message), { hints: ["See 'skylock --help'."] });
+      throw misuse(message ?? error.message, cli.argv, commands);
     });
-  for (const register of COMMANDS) parser.command(register(cli, (given) => (status = given)));
+  for (const command of commands) parser.command(command);
   // yargs hands what it would print (help, version) to the callback; errors come as a rejection as well.
   let output = '';
   await parser.parseAsync([...cli.argv], {}, (_error: unknown, _argv: unknown, printed: string) => {
@@ -77,9 +78,4 @@ async function run(cli: Cli): Promise<ExitStatus> {
   });
   if (output !== '') await cli.terminal.result(output);
   return status;
-}
-
-function firstLine(message: string): string {
-  const [line = ''] = message.split('\n');
-  return line.charAt(0).toLowerCase() + line.slice(1);
 }

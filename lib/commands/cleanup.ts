@@ -15,6 +15,7 @@ export const cleanupCommand = defineCommand({
       .option('older-than', {
         type: 'string',
         default: '7d',
+        requiresArg: true,
         describe: 'forget those of which nothing was sent for so long',
       })
       .option('dry-run', { type: 'boolean', default: false, describe: 'only say what would be forgotten' })

@@ -27,6 +27,7 @@ export const restoreCommand = defineCommand({
       })
       .option('overwrite', {
         choices: ['never', 'if-changed', 'always'] as const,
+        requiresArg: true,
         default: 'never' as const,
         describe: 'what becomes of files that are there already and differ; always compares contents',
       })
