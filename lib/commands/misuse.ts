@@ -60,9 +60,9 @@ function describeUnknown(
   };
   for (const word of argv) {
     const [, dashes, option = ''] = /^(--?)([^=]+)/.exec(word) ?? [];
-    const isOne =
-      dashes === '-' ? [...option].some((letter) => names.includes(letter)) : names.includes(option);
-    if (dashes !== undefined && isOne) {
+    const isUnknown = names.includes(option.replace(/^no-/, '').split('.')[0] ?? '');
+    const isCluster = dashes === '-' && [...option].some((letter) => names.includes(letter));
+    if (dashes !== undefined && (isUnknown || isCluster)) {
       return [`unknown option '${dashes}${option}'`, ...didYouMean(option, Object.keys(FLAGS), '--')];
     }
   }
