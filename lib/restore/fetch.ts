@@ -1,6 +1,6 @@
 import { neededFrames, neededPacks, type PlannedPiece, piecesOf } from '../journal/restore-pieces.ts';
 import type { RestoreEntry, RestorePlan } from '../journal/restore-plan.ts';
-import { type OpenedFrame, readFrames } from '../repository/chunks.ts';
+import { free, type OpenedFrame, readFrames } from '../repository/chunks.ts';
 import { concurrently } from '../repository/concurrently.ts';
 import type { Repository } from '../repository/repository.ts';
 import { EntryError } from './failure.ts';
@@ -50,5 +50,6 @@ async function writePieces(
       });
       await pause();
     }
+    if (chunk !== null) free(chunk);
   }
 }
