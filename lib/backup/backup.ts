@@ -1,18 +1,28 @@
+import type { BackupHeader } from '../format/backup-header.ts';
 import type { Journal } from '../journal/database.ts';
 import { demoteBrokenFiles } from '../journal/entries.ts';
 import type { Owner } from '../journal/owner.ts';
-import { claimRun, completeRun, interruptRun, type Run } from '../journal/runs.ts';
+import {
+  claimRun,
+  completeRun,
+  hasUnfinishedRun,
+  interruptRun,
+  isKnownBackupId,
+  type Run,
+} from '../journal/runs.ts';
 import { openStateFile, type StateFile } from '../journal/state-file.ts';
 import { abandonExpiredRuns } from '../journal/unfinished.ts';
 import type { Progress } from '../progress.ts';
-import { listBackupIds } from '../repository/backups.ts';
+import { listBackupIds, readCheckpoints, removeCheckpoint } from '../repository/backups.ts';
 import type { Repository } from '../repository/repository.ts';
+import { startCheckpoints } from './checkpoint.ts';
 import { createLedger } from './ledger.ts';
 import { type Plan, plan } from './plan.ts';
 import { publish } from './publish.ts';
 import { reconcilePacks } from './reconcile.ts';
 import { scan } from './scan.ts';
 import { excludedPaths, matchKeyOf } from './sources.ts';
+import { chooseCheckpoint, importCheckpoint } from './take-over.ts';
 import { startUploader, type Uploader } from './uploader.ts';
 
 export interface BackupRequest {
@@ -21,6 +31,9 @@ export interface BackupRequest {
   /** Left out with all below them: Skylock's own data, and the repository when it lies on this machine. */
   readonly ownFolders: readonly string[];
   readonly stateFolder: string;
+  /** Go on with this unfinished backup, whichever machine began it. */
+  readonly adopt?: string | null;
+  readonly checkpointEveryMs?: number;
   readonly lanes: number;
   /** A pack is ended when it has reached this: 16 MiB unless told. */
   readonly packBytes?: number;
@@ -55,6 +68,7 @@ export interface BackupSummary {
 }
 
 const SAVE_STATE_EVERY_MS = 1000;
+const CHECKPOINT_EVERY_MS = 60_000;
 /** Nobody goes on with a run that rested for a week; what it sent is found again all the same. */
 const EXPIRE_AFTER_MS = 7 * 24 * 3600 * 1000;
 
@@ -64,29 +78,43 @@ const EXPIRE_AFTER_MS = 7 * 24 * 3600 * 1000;
  * @throws InterruptedError when the signal was given
  */
 export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<BackupSummary> {
-  const { journal, repository, now } = deps;
+  const { journal, repository, journalRepository, now } = deps;
   const { sourcePaths, host, owner } = request;
   const matchKey = matchKeyOf(sourcePaths);
-  const takenIds = new Set(await listBackupIds(repository));
-
+  const completeIds = await listBackupIds(repository);
   await abandonExpiredRuns(journal, new Date(now().getTime() - EXPIRE_AFTER_MS), request.stateFolder);
+  const checkpoints = hasUnfinishedRun(journal, journalRepository, matchKey)
+    ? []
+    : await readCheckpoints(repository);
+  const checkpoint = chooseCheckpoint(
+    // One whose backup is complete was only not removed any more.
+    checkpoints.filter(
+      ({ backupId }) => !completeIds.includes(backupId) && !isKnownBackupId(journal, backupId),
+    ),
+    { ...request, ...deps, matchKey, now: now() },
+  );
 
   // Order 1: the run is ours in the journal before anything else changes.
   const run = claimRun(journal, {
-    repository: deps.journalRepository,
+    repository: journalRepository,
     matchKey,
     sourcePaths,
     host,
     owner,
     now: now(),
-    takenIds,
+    takenIds: new Set([...completeIds, ...checkpoints.map(({ backupId }) => backupId)]),
+    checkpoint: checkpoint && {
+      ...checkpoint,
+      totalFiles: checkpoint.progress?.totalFiles ?? null,
+      uploadedFiles: checkpoint.files,
+    },
   });
   const state = openStateFile(journal, run, { folder: request.stateFolder, sourcePaths });
   let saving: Saving | null = null;
   try {
     await state.rewrite();
     saving = saveRegularly(state, deps.progress);
-    return await backUpClaimed(request, matchKey, run, state, deps);
+    return await backUpClaimed(request, { matchKey, run, state, checkpoint }, deps);
   } catch (error) {
     interruptRun(journal, run);
     await saving?.stop();
@@ -98,15 +126,23 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
   }
 }
 
+/** A run that is ours, with what goes with it. */
+interface Claimed {
+  readonly matchKey: Buffer;
+  readonly run: Run;
+  readonly state: StateFile;
+  /** What another machine, or this one before it lost its journal, had uploaded of it. */
+  readonly checkpoint: BackupHeader | null;
+}
+
 async function backUpClaimed(
   request: BackupRequest,
-  matchKey: Buffer,
-  run: Run,
-  state: StateFile,
+  { matchKey, run, state, checkpoint }: Claimed,
   deps: BackupDeps,
 ): Promise<BackupSummary> {
   const { journal, repository, progress, signal, now } = deps;
-  const { sourcePaths, host, program, lanes, packBytes, compressOverBytes } = request;
+  const { sourcePaths, host, owner, program, lanes, packBytes, compressOverBytes } = request;
+  const { checkpointEveryMs = CHECKPOINT_EVERY_MS } = request;
   progress({
     type: 'backup_started',
     backupId: run.backupId,
@@ -120,22 +156,29 @@ async function backUpClaimed(
 
   const uploader = startUploader({ ...deps, run, lanes, packBytes, compressOverBytes });
   try {
-    if ((await reconcilePacks(deps)) > 0) demoteBrokenFiles(journal, run, now());
+    const lostPacks = await reconcilePacks(deps);
+    if (checkpoint !== null) await importCheckpoint(checkpoint, { journal, repository, run });
+    if (lostPacks > 0 || checkpoint !== null) demoteBrokenFiles(journal, run, now());
 
     const found = scan(sourcePaths, excludedPaths(request.ownFolders));
     const planned = await plan(found, sourcePaths, { journal, run, progress, signal, now });
     await state.rewrite();
 
-    const failed = await uploadFiles(run, planned, uploader, state, deps);
+    const facts = { host, program, sourcePaths, matchKey, owner, unreadable: planned.failures };
+    const publishing = { journal, repository, run, now, uploader };
+    const checkpoints = startCheckpoints(checkpointEveryMs, facts, publishing, (error) =>
+      progress({ type: 'notice', text: `no checkpoint could be put: ${error.message}` }),
+    );
+    const failed = await uploadFiles(run, planned, uploader, state, deps).finally(checkpoints.stop);
     const failures = planned.failures + failed;
 
     progress({ type: 'publishing' });
-    const facts = { host, program, sourcePaths, matchKey, unreadable: failures };
-    const header = await publish(facts, { journal, repository, run, now, uploader });
+    const header = await publish({ ...facts, unreadable: failures }, publishing);
 
-    // Order 5: the backup is on the remote; only now is the run complete, and only then does its state file go.
+    // Order 5: the backup is on the remote; only now is the run complete, and only then do state file and checkpoint go.
     completeRun(journal, run);
     await state.remove();
+    await removeCheckpoint(repository, run.backupId);
     const { files, folders, bytes } = header;
     return {
       backupId: run.backupId,

@@ -1,9 +1,10 @@
 import { SkylockError } from '../errors.ts';
-import type { BackupHeader } from '../format/backup-header.ts';
+import type { BackupHeader, BackupProgress } from '../format/backup-header.ts';
 import { createChunker } from '../format/chunker.ts';
 import type { Journal } from '../journal/database.ts';
 import { pendingFiles, recordUploaded, uploadedEntries } from '../journal/entries.ts';
-import type { Run } from '../journal/runs.ts';
+import type { Owner } from '../journal/owner.ts';
+import { type Run, totalsOf } from '../journal/runs.ts';
 import { putBackup, readBackup } from '../repository/backups.ts';
 import { putIndexes } from '../repository/indexes.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -27,22 +28,39 @@ export interface BackupFacts {
   readonly matchKey: Buffer;
   /** Entries that could not be read. */
   readonly unreadable: number;
+  readonly owner: Owner;
 }
 
 /** Order 4: the manifest's chunks, then the indexes, and the backup itself as the last of all objects. */
 export async function publish(facts: BackupFacts, deps: PublishDeps): Promise<BackupHeader> {
-  const { journal, repository, run, now } = deps;
+  const { journal, repository, run } = deps;
   if (!pendingFiles(journal, run.sourceSet).next().done) {
     throw new Error(`publish backup ${run.backupId}: a file is still to be uploaded`);
   }
+  const header = await assemble('complete', facts, deps);
+  await refuseForeign(repository, header);
+  await putBackup(repository, header);
+  return header;
+}
+
+/**
+ * Puts the manifest of what is uploaded by now and the indexes it needs, so that only the header is left to be put.
+ * What becomes uploaded meanwhile may or may not be in it.
+ */
+export async function assemble(
+  state: BackupHeader['state'],
+  facts: BackupFacts,
+  deps: PublishDeps,
+): Promise<BackupHeader> {
+  const { journal, repository, run, now } = deps;
   const counts: ManifestCounts = { files: 0, folders: 0, bytes: 0 };
   const manifest = await uploadManifest(counts, deps);
   await putIndexes(repository, journal, run.repository);
-  const header: BackupHeader = {
+  return {
     backupId: run.backupId,
-    state: 'complete',
+    state,
     startedAt: run.startedAt,
-    finishedAt: now(),
+    finishedAt: state === 'complete' ? now() : null,
     host: facts.host,
     sourcePaths: facts.sourcePaths,
     matchKey: facts.matchKey.toString('hex'),
@@ -50,10 +68,13 @@ export async function publish(facts: BackupFacts, deps: PublishDeps): Promise<Ba
     unreadable: facts.unreadable,
     program: facts.program,
     manifest,
+    progress: state === 'complete' ? null : progressOf(facts, deps),
   };
-  await refuseForeign(repository, header);
-  await putBackup(repository, header);
-  return header;
+}
+
+function progressOf({ owner }: BackupFacts, { journal, run, now }: PublishDeps): BackupProgress {
+  const { totalFiles, totalBytes } = totalsOf(journal, run);
+  return { totalFiles, totalBytes, updatedAt: now(), owner };
 }
 
 async function uploadManifest(

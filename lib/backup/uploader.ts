@@ -11,7 +11,7 @@ import { type Batch, packChunks } from './pack.ts';
 import { startPacker } from './packer.ts';
 import type { ReadItem } from './read.ts';
 import { takeTurns } from './turns.ts';
-import { upload } from './upload.ts';
+import { type UploadDeps, upload } from './upload.ts';
 
 export interface BatchHandlers {
   /** Called with each batch before it is put, in the order of their numbers. */
@@ -24,7 +24,10 @@ export interface BatchHandlers {
 export interface Uploader {
   /** Every file the journal has as pending. @throws InterruptedError when the signal was given */
   uploadFiles(handlers: BatchHandlers): Promise<void>;
-  /** Chunks that this thread makes. @throws InterruptedError when the signal was given */
+  /**
+   * Chunks that this thread makes: a manifest's. May go on beside the files, on a lane of its own.
+   * @throws InterruptedError when the signal was given
+   */
   uploadChunks(items: Iterable<ReadItem>, handlers: BatchHandlers): Promise<void>;
   /** Bytes of packs that were put. */
   sentBytes(): number;
@@ -45,6 +48,8 @@ export interface UploaderDeps {
 
 /** Beside the packs in flight one is being built, and one more lets that go on while a lane changes packs. */
 const SPARE_BUFFERS = 2;
+/** A manifest is small beside the files; its packs go on one lane. */
+const MANIFEST_PACK_BYTES = 8 * 1024 * 1024;
 
 export function startUploader(deps: UploaderDeps): Uploader {
   const { journal, repository, run, lanes, compressOverBytes, progress, signal } = deps;
@@ -67,49 +72,62 @@ export function startUploader(deps: UploaderDeps): Uploader {
     compressOverBytes,
   });
 
-  const send = (
+  const put = (
     batches: AsyncIterator<Batch>,
-    { expect, settle }: BatchHandlers,
-    afterwards: (batch: Batch) => void,
+    handlers: Required<BatchHandlers>,
+    own: Pick<UploadDeps, 'lanes' | 'progress' | 'onPut'>,
   ) =>
     upload(batches, {
       remote,
-      lanes,
-      progress,
       signal,
-      expect(batch) {
-        nextNumber = batch.number + 1;
-        expect?.(batch);
-      },
-      onPut: pace.observe,
+      ...own,
+      expect: handlers.expect,
       settle(batch) {
         sentBytes += batch.pack?.bytes.length ?? 0;
-        settle(batch);
-        afterwards(batch);
+        handlers.settle(batch);
       },
     });
 
   return {
     sentBytes: () => sentBytes,
     stop: packer.stop,
-    uploadFiles: (handlers) =>
-      send(packer.batches(nextNumber), handlers, (batch) => packer.settle(batch, pace.packBytes())),
-    uploadChunks(items, handlers) {
+
+    uploadFiles({ expect, settle }) {
+      const handlers = {
+        expect(batch: Batch) {
+          nextNumber = batch.number + 1;
+          expect?.(batch);
+        },
+        settle(batch: Batch) {
+          settle(batch);
+          packer.settle(batch, pace.packBytes());
+        },
+      };
+      return put(packer.batches(nextNumber), handlers, { lanes, progress, onPut: pace.observe });
+    },
+
+    uploadChunks(items, { expect = () => {}, settle }) {
       const known = createKnownChunks((id) => isKnownChunk(journal, run.repository, id));
-      const largestBytes = pace.largestBytes + config.chunker.max + PACK_OVERHEAD_BYTES;
-      const buffers = createBufferPool(packs, largestBytes);
+      const size = MANIFEST_PACK_BYTES + config.manifestChunker.max + PACK_OVERHEAD_BYTES;
+      const buffers = createBufferPool(1 + SPARE_BUFFERS, size);
       const batches = packChunks(items, {
         keys,
         known,
         takeBuffer: buffers.take,
-        targetBytes: pace.packBytes,
+        targetBytes: () => Math.min(pace.packBytes(), MANIFEST_PACK_BYTES),
         compressOverBytes: 0,
-        firstNumber: nextNumber,
+        firstNumber: 1,
       });
-      return send(takeTurns(batches, buffers.ready), handlers, ({ number, pack }) => {
-        known.settle(number);
-        if (pack !== null) buffers.giveBack(pack.bytes);
-      });
+      const handlers = {
+        expect,
+        settle(batch: Batch) {
+          settle(batch);
+          known.settle(batch.number);
+          if (batch.pack !== null) buffers.giveBack(batch.pack.bytes);
+        },
+      };
+      // Nobody is told of this lane: what it sends is no file of theirs.
+      return put(takeTurns(batches, buffers.ready), handlers, { lanes: 1, progress: () => {} });
     },
   };
 }

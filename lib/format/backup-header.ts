@@ -31,6 +31,17 @@ export interface BackupHeader {
   /** What wrote it: `skylock 1.2.3`. */
   readonly program: string;
   readonly manifest: ManifestReference;
+  /** How far an unfinished backup was when this was written; `null` for a complete one. */
+  readonly progress: BackupProgress | null;
+}
+
+/** The header's other counts are of what its manifest lists. */
+export interface BackupProgress {
+  readonly totalFiles: number;
+  readonly totalBytes: number;
+  readonly updatedAt: Date;
+  /** The process that wrote it, so that on the same machine it can be told whether it still lives. */
+  readonly owner: { readonly pid: number; readonly startedAt: string; readonly bootId: string };
 }
 
 export interface ManifestReference {
@@ -55,6 +66,7 @@ export function encodeBackupHeader(header: BackupHeader): Buffer {
     unreadable: header.unreadable,
     program: header.program,
     manifest: { size: header.manifest.sizeBytes, chunks: header.manifest.chunks.toString('base64') },
+    ...(header.progress === null ? {} : { progress: encodeProgress(header.progress) }),
   };
   return Buffer.from(JSON.stringify(json), 'utf8');
 }
@@ -82,6 +94,31 @@ export function decodeBackupHeader(bytes: Uint8Array, name = 'backup'): BackupHe
     unreadable: count('unreadable'),
     program: fields.text('program'),
     manifest: decodeReference(fields.object('manifest')),
+    progress:
+      state === 'unfinished' && fields.has('progress') ? decodeProgress(fields.object('progress')) : null,
+  };
+}
+
+function encodeProgress({ totalFiles, totalBytes, updatedAt, owner }: BackupProgress): object {
+  return {
+    total_files: totalFiles,
+    total_bytes: totalBytes,
+    updated_at: formatInstant(updatedAt),
+    owner: { pid: owner.pid, started: owner.startedAt, boot: owner.bootId },
+  };
+}
+
+function decodeProgress(fields: Fields): BackupProgress {
+  const owner = fields.object('owner');
+  return {
+    totalFiles: fields.integer('total_files', 0, Number.MAX_SAFE_INTEGER),
+    totalBytes: fields.integer('total_bytes', 0, Number.MAX_SAFE_INTEGER),
+    updatedAt: fields.instant('updated_at'),
+    owner: {
+      pid: owner.integer('pid', 1, 2 ** 31 - 1),
+      startedAt: owner.text('started'),
+      bootId: owner.text('boot'),
+    },
   };
 }
 

@@ -28,6 +28,15 @@ export interface RunClaim {
   readonly now: Date;
   /** Backup ids that are taken on the remote. */
   readonly takenIds: ReadonlySet<string>;
+  /** An unfinished backup of these sources that the remote has a checkpoint of, and the journal does not know. */
+  readonly checkpoint?: RunCheckpoint | null;
+}
+
+export interface RunCheckpoint {
+  readonly backupId: string;
+  readonly startedAt: Date;
+  readonly totalFiles: number | null;
+  readonly uploadedFiles: number;
 }
 
 const upsertSourceSet = statement<{ repository: number; matchKey: Buffer; paths: Buffer }>()((db, p) =>
@@ -66,6 +75,7 @@ const insertRun = statement<{
   sourceSet: number;
   backupId: string;
   host: string;
+  startedAt: number;
   now: number;
   pid: number;
   started: string;
@@ -76,7 +86,7 @@ const insertRun = statement<{
     backup_id: p.backupId,
     state: 'running',
     host: p.host,
-    started_at: p.now,
+    started_at: p.startedAt,
     updated_at: p.now,
     total_files: null,
     total_bytes: null,
@@ -120,14 +130,16 @@ export function claimRun(journal: Journal, claim: RunClaim): Run {
         uploadedFiles: found.uploaded_files,
       };
     }
-    const startedAt = freeInstant(journal, now, claim.takenIds);
-    const backupId = backupIdAt(startedAt);
+    const checkpoint = claim.checkpoint ?? null;
+    const startedAt = checkpoint?.startedAt ?? freeInstant(journal, now, claim.takenIds);
+    const backupId = checkpoint?.backupId ?? backupIdAt(startedAt);
     const id = Number(
       insertRun(journal).run({
         sourceSet,
         backupId,
         host: claim.host,
-        now: startedAt.getTime(),
+        startedAt: startedAt.getTime(),
+        now: Math.max(startedAt.getTime(), now.getTime()),
         ...ownership,
       }).lastInsertRowid,
     );
@@ -137,11 +149,31 @@ export function claimRun(journal: Journal, claim: RunClaim): Run {
       sourceSet,
       repository,
       startedAt,
-      resumed: false,
-      totalFiles: null,
-      uploadedFiles: 0,
+      resumed: checkpoint !== null,
+      totalFiles: checkpoint?.totalFiles ?? null,
+      uploadedFiles: checkpoint?.uploadedFiles ?? 0,
     };
   });
+}
+
+const findSetRun = statement<{ repository: number; matchKey: Buffer }>()((db, p) =>
+  db
+    .selectFrom('source_set')
+    .innerJoin('run', 'run.source_set', 'source_set.id')
+    .select('run.id')
+    .where('source_set.repository', '=', p.repository)
+    .where('source_set.match_key', '=', p.matchKey)
+    .where('run.state', 'in', ['running', 'interrupted']),
+);
+
+/** Does the journal know an unfinished run of this match key? */
+export function hasUnfinishedRun(journal: Journal, repository: number, matchKey: Buffer): boolean {
+  return findSetRun(journal).get({ repository, matchKey }) !== undefined;
+}
+
+/** Is the id that of any run in this journal? */
+export function isKnownBackupId(journal: Journal, backupId: string): boolean {
+  return findBackupId(journal).get({ backupId }) !== undefined;
 }
 
 /** @returns the first whole second from `now` on whose backup id is free here and on the remote */

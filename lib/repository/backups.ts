@@ -6,39 +6,88 @@ import {
 } from '../format/backup-header.ts';
 import { openObject, sealObject } from '../format/envelope.ts';
 import { concurrently } from './concurrently.ts';
-import { BACKUPS_PREFIX, type Repository } from './repository.ts';
+import { BACKUPS_PREFIX, CHECKPOINTS_PREFIX, type Repository } from './repository.ts';
 
 const FETCHES_AT_ONCE = 4;
 
+/** Backups that are complete, and checkpoints of those that are not: the same header under two prefixes. */
+const PLACES = {
+  complete: { prefix: BACKUPS_PREFIX, kind: 'backup' },
+  unfinished: { prefix: CHECKPOINTS_PREFIX, kind: 'checkpoint' },
+} as const;
+type State = keyof typeof PLACES;
+
 /** @returns the ids of the complete backups on the remote, the oldest first */
-export async function listBackupIds({ remote }: Pick<Repository, 'remote'>): Promise<string[]> {
+export function listBackupIds(repository: Pick<Repository, 'remote'>): Promise<string[]> {
+  return listIds(repository, 'complete');
+}
+
+/** @returns the headers of the complete backups, the oldest first */
+export function readBackups(repository: Repository): Promise<BackupHeader[]> {
+  return readHeaders(repository, 'complete');
+}
+
+/** @returns the header of a complete backup, or `null` when there is none of this id @throws DamagedError */
+export function readBackup(repository: Repository, id: string): Promise<BackupHeader | null> {
+  return readHeader(repository, 'complete', id);
+}
+
+/** Order 4: the last of a backup's objects, put when all it refers to is durable. */
+export function putBackup(repository: Repository, header: BackupHeader): Promise<void> {
+  return putHeader(repository, 'complete', header);
+}
+
+/** @returns the headers of the checkpoints on the remote, the oldest first */
+export function readCheckpoints(repository: Repository): Promise<BackupHeader[]> {
+  return readHeaders(repository, 'unfinished');
+}
+
+/** @returns what another machine needs to go on with this backup, or `null` when there is no checkpoint of it */
+export function readCheckpoint(repository: Repository, id: string): Promise<BackupHeader | null> {
+  return readHeader(repository, 'unfinished', id);
+}
+
+/** To be put when all it refers to is durable; it takes the place of the one before it. */
+export function putCheckpoint(repository: Repository, header: BackupHeader): Promise<void> {
+  return putHeader(repository, 'unfinished', header);
+}
+
+export function removeCheckpoint({ remote }: Pick<Repository, 'remote'>, id: string): Promise<void> {
+  return remote.remove(`${CHECKPOINTS_PREFIX}${id}`);
+}
+
+async function listIds({ remote }: Pick<Repository, 'remote'>, state: State): Promise<string[]> {
+  const { prefix } = PLACES[state];
   const ids: string[] = [];
-  for await (const { name } of remote.list(BACKUPS_PREFIX)) {
-    const id = name.slice(BACKUPS_PREFIX.length);
+  for await (const { name } of remote.list(prefix)) {
+    const id = name.slice(prefix.length);
     if (BACKUP_ID.test(id)) ids.push(id);
   }
   return ids.sort();
 }
 
-/** @returns the headers of the complete backups, the oldest first */
-export async function readBackups(repository: Repository): Promise<BackupHeader[]> {
+async function readHeaders(repository: Repository, state: State): Promise<BackupHeader[]> {
   const headers: BackupHeader[] = [];
-  await concurrently(await listBackupIds(repository), FETCHES_AT_ONCE, async (id) => {
-    const header = await readBackup(repository, id);
-    if (header !== null) headers.push(header);
+  await concurrently(await listIds(repository, state), FETCHES_AT_ONCE, async (id) => {
+    const header = await readHeader(repository, state, id);
+    if (header !== null) headers.push(header); // removed since it was listed
   });
   return headers.sort((a, b) => (a.backupId < b.backupId ? -1 : 1));
 }
 
-/** @returns the header of a complete backup, or `null` when there is none of this id @throws DamagedError */
-export async function readBackup({ remote, keys }: Repository, id: string): Promise<BackupHeader | null> {
-  const name = `${BACKUPS_PREFIX}${id}`;
+async function readHeader(
+  { remote, keys }: Repository,
+  state: State,
+  id: string,
+): Promise<BackupHeader | null> {
+  const { prefix, kind } = PLACES[state];
+  const name = `${prefix}${id}`;
   const bytes = await remote.get(name);
-  return bytes === null ? null : decodeBackupHeader(openObject(keys, 'backup', name, bytes), name);
+  return bytes === null ? null : decodeBackupHeader(openObject(keys, kind, name, bytes), name);
 }
 
-/** Order 4: the last of a backup's objects, put when all it refers to is durable. */
-export async function putBackup({ remote, keys }: Repository, header: BackupHeader): Promise<void> {
-  const name = `${BACKUPS_PREFIX}${header.backupId}`;
-  await remote.put(name, sealObject(keys, 'backup', name, encodeBackupHeader(header)));
+async function putHeader({ remote, keys }: Repository, state: State, header: BackupHeader): Promise<void> {
+  const { prefix, kind } = PLACES[state];
+  const name = `${prefix}${header.backupId}`;
+  await remote.put(name, sealObject(keys, kind, name, encodeBackupHeader(header)));
 }

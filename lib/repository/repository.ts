@@ -14,6 +14,7 @@ export const KEYS_PREFIX = 'keys/';
 export const PACKS_PREFIX = 'packs/';
 export const INDEX_PREFIX = 'index/';
 export const BACKUPS_PREFIX = 'backups/';
+export const CHECKPOINTS_PREFIX = 'resume/';
 
 /** @param sha256 in hexadecimal */
 export function packName(sha256: string): string {

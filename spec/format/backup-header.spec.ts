@@ -19,6 +19,7 @@ const COMPLETE: BackupHeader = {
   unreadable: 1,
   program: 'skylock 0.1.0',
   manifest: { sizeBytes: 2345, chunks: seededBytes(64, 'manifest') },
+  progress: null,
 };
 const UNFINISHED: BackupHeader = { ...COMPLETE, state: 'unfinished', finishedAt: null };
 

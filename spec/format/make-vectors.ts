@@ -170,6 +170,7 @@ async function makeVectors(): Promise<void> {
     bytes: [...contents.values()].reduce((sum, { length }) => sum + length, 0),
     unreadable: 1,
     program: 'skylock 0.1.0',
+    progress: null,
     manifest: { sizeBytes: manifest.length, chunks: idsOf(manifestChunks) },
   };
   const unfinished: BackupHeader = {

@@ -142,6 +142,7 @@ export async function store(
     bytes: 0,
     unreadable: 0,
     program: 'spec',
+    progress: null,
     manifest: { sizeBytes: manifest.length, chunks: Buffer.concat(manifestIds) },
   };
   await putBackup(bench.repository, header);

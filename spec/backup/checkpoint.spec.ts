@@ -1,0 +1,235 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import type { ProgressEvent } from '../../lib/progress.ts';
+import { memoryRemote } from '../../lib/remote/memory.ts';
+import type { Remote } from '../../lib/remote/remote.ts';
+import {
+  HERE,
+  type Machine,
+  type MachineOptions,
+  machineIn,
+  readBack,
+  repositoryAt,
+  withMachine,
+} from '../helpers/scenario.ts';
+import { withFolder } from '../helpers/temporary.ts';
+import { writeTree } from '../helpers/tree.ts';
+
+const FILES = 60;
+const FILE_BYTES = 20_000;
+
+/** Content that does not shrink, the same for the same name. */
+function content(name: string): Buffer {
+  let state = [...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) | 0, 7) | 1;
+  return Buffer.from(
+    Uint8Array.from({ length: FILE_BYTES }, () => {
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+      return state & 0xff;
+    }),
+  );
+}
+
+function fill(folder: string): void {
+  writeTree(
+    folder,
+    Array.from({ length: FILES }, (_, index) => {
+      const name = `file-${String(index).padStart(2, '0')}`;
+      return [name, content(name)] as const;
+    }),
+  );
+}
+
+/** Lets `packs` packs through, waits until a checkpoint that lists some files is there, and then fails for good. */
+function breakingAfterCheckpoint(machine: Machine): Remote {
+  const remote = memoryRemote(machine.objects);
+  let checkpoints = 0;
+  let packs = 0;
+  let broken = false;
+  const checkpointThere = Promise.withResolvers<void>();
+  return {
+    ...remote,
+    async put(name, bytes, options) {
+      if (broken) throw new Error('the line was cut by a spec');
+      if (name.startsWith('packs/') && bytes.length > 20_000) {
+        packs += 1;
+        if (packs > 12) {
+          await checkpointThere.promise;
+          broken = true;
+          throw new Error('the line was cut by a spec');
+        }
+      }
+      await remote.put(name, bytes, options);
+      if (!name.startsWith('resume/')) return;
+      checkpoints += 1;
+      if (checkpoints >= 3) checkpointThere.resolve();
+    },
+  };
+}
+
+const OFTEN: MachineOptions = { request: { checkpointEveryMs: 5 } };
+
+async function interrupt(machine: Machine, options: MachineOptions = {}): Promise<void> {
+  try {
+    await machine.backUp({
+      ...options,
+      remote: breakingAfterCheckpoint(machine),
+      request: { ...OFTEN.request, ...options.request },
+    });
+  } catch (error) {
+    if (/cut by a spec/.test((error as Error).message)) return;
+    throw error;
+  }
+  assert.unreachable('the backup was to be interrupted');
+}
+
+function eventOf<Type extends ProgressEvent['type']>(events: readonly ProgressEvent[], type: Type) {
+  return events.find((event) => event.type === type) as Extract<ProgressEvent, { type: Type }>;
+}
+
+function packBytes(machine: Machine): number {
+  return [...machine.objects].reduce(
+    (sum, [name, { length }]) => sum + (name.startsWith('packs/') ? length : 0),
+    0,
+  );
+}
+
+async function assertWhole(machine: Machine, backupId: string): Promise<void> {
+  const { contents } = await readBack(repositoryAt(memoryRemote(machine.objects)), backupId);
+  assert.is(contents.size, FILES);
+  for (const [path, bytes] of contents) assert.equal(bytes, content(path.slice(path.lastIndexOf('/') + 1)));
+}
+
+const OTHER_BOOT = { ...HERE, bootId: 'another boot' };
+const LATER = () => new Date(Date.now() + 11 * 60 * 1000);
+
+const checkpoint = suite('a checkpoint');
+
+checkpoint(
+  'lets a machine whose journal is gone go on under the same id, and sends nothing again',
+  async () => {
+    await withMachine(async (machine) => {
+      fill(machine.source);
+      const dead = { ...HERE, startedAt: 'long ago' };
+      await interrupt(machine, { request: { owner: dead } });
+      const begun = [...machine.objects.keys()].filter((name) => name.startsWith('resume/'));
+      assert.is(begun.length, 1);
+      const before = packBytes(machine);
+      rmSync(join(machine.folder, 'data'), { recursive: true });
+
+      const { backupId, events, sentBytes } = await machine.backUp();
+      assert.is(`resume/${backupId}`, begun[0]);
+      const { resumed } = eventOf(events, 'backup_started');
+      assert.ok(resumed !== null);
+    assert.is(resumed.totalFiles, FILES);
+      assert.ok(resumed.uploadedFiles > 0);
+      // What the checkpoint lists is not even read: it counts as uploaded once it was looked at.
+      assert.is(eventOf(events, 'planned').uploadedFiles, resumed.uploadedFiles);
+      assert.is(packBytes(machine), before + sentBytes);
+      assert.ok(packBytes(machine) < FILES * FILE_BYTES * 1.1);
+      await assertWhole(machine, backupId);
+      assert.is(machine.objects.has(begun[0]!), false, 'the checkpoint goes with the run');
+    });
+  },
+);
+
+checkpoint('does not hide what has changed since', async () => {
+  await withMachine(async (machine) => {
+    fill(machine.source);
+    await interrupt(machine, { request: { owner: { ...HERE, startedAt: 'long ago' } } });
+    rmSync(join(machine.folder, 'data'), { recursive: true });
+    writeTree(machine.source, { 'file-00': 'changed' });
+    rmSync(join(machine.source, 'file-01'));
+    const { backupId } = await machine.backUp();
+    const { contents } = await readBack(repositoryAt(memoryRemote(machine.objects)), backupId);
+    assert.is(contents.size, FILES - 1);
+    const changed = [...contents].find(([path]) => path.endsWith('/file-00'));
+    assert.is(String(changed?.[1]), 'changed');
+  });
+});
+
+checkpoint('of a process that lives on this machine is left to it', async () => {
+  await withMachine(async (machine) => {
+    fill(machine.source);
+    await interrupt(machine);
+    rmSync(join(machine.folder, 'data'), { recursive: true });
+    try {
+      await machine.backUp();
+      assert.unreachable();
+    } catch (error) {
+      assert.is((error as { exitStatus?: number }).exitStatus, 11);
+      assert.match((error as Error).message, String(HERE.pid));
+    }
+  });
+});
+
+checkpoint(
+  'of another machine of this name is taken over when it has rested, or when it is named',
+  async () => {
+    for (const take of [{ now: LATER }, { adopt: true }]) {
+      await withFolder(async (folder) => {
+        const first = machineIn(join(folder, 'first'), new Map());
+        const second = machineIn(join(folder, 'second'), first.objects);
+        fill(first.source);
+        const request = { owner: OTHER_BOOT };
+        await interrupt(first, { sources: [first.source], request });
+        const id = [...first.objects.keys()]
+          .find((name) => name.startsWith('resume/'))!
+          .slice('resume/'.length);
+        // The sources lie in the same place on both.
+        const { backupId, events } = await second.backUp({
+          sources: [first.source],
+          ...('now' in take ? { now: take.now } : { request: { adopt: id } }),
+        });
+        assert.is(backupId, id);
+        assert.ok(eventOf(events, 'planned').uploadedFiles > 0);
+        await assertWhole(second, backupId);
+      });
+    }
+  },
+);
+
+checkpoint(
+  'that is fresh is another machine’s work: a new backup is begun, and sends nothing again',
+  async () => {
+    await withFolder(async (folder) => {
+      const first = machineIn(join(folder, 'first'), new Map());
+      const second = machineIn(join(folder, 'second'), first.objects);
+      fill(first.source);
+      await interrupt(first, { sources: [first.source], request: { owner: OTHER_BOOT } });
+      const id = [...first.objects.keys()]
+        .find((name) => name.startsWith('resume/'))!
+        .slice('resume/'.length);
+      const { backupId, events } = await second.backUp({ sources: [first.source] });
+      assert.is.not(backupId, id);
+      assert.match(eventOf(events, 'notice').text, id);
+      assert.ok(packBytes(second) < FILES * FILE_BYTES * 1.1);
+      await assertWhole(second, backupId);
+    });
+  },
+);
+
+checkpoint('that cannot be put does not end the backup', async () => {
+  await withMachine(async (machine) => {
+    fill(machine.source);
+    const remote = memoryRemote(machine.objects);
+    const { backupId, events } = await machine.backUp({
+      ...OFTEN,
+      remote: {
+        ...remote,
+        async put(name, bytes, options) {
+          if (name.startsWith('resume/')) throw new Error('no checkpoint today');
+          await new Promise((resolve) => setTimeout(resolve, 2));
+          await remote.put(name, bytes, options);
+        },
+      },
+    });
+    assert.match(eventOf(events, 'notice').text, 'no checkpoint today');
+    await assertWhole(machine, backupId);
+  });
+});
+
+checkpoint.run();
