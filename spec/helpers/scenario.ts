@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { type BackupRequest, type BackupSummary, backUp } from '../../lib/backup/backup.ts';
@@ -124,6 +124,64 @@ export function machineIn(folder: string, objects: Map<string, Buffer>): Machine
         return { ...summary, events };
       }),
   };
+}
+
+interface KnownPack {
+  readonly name: Buffer;
+  readonly size: number;
+}
+
+/**
+ * What the journal calls durable is durable: every pack it knows is whole on the remote, every chunk of an uploaded file
+ * is in one of them, and the files in the state file of the unfinished run are exactly those.
+ * @returns the unfinished backup's id, or `null` when there is none; then there is no state file either
+ */
+export async function assertHonest(machine: Machine): Promise<string | null> {
+  return machine.withJournal((journal) => {
+    const rows = <Row>(query: string) => journal.sqlite.prepare(query).all() as Row[];
+    for (const { name, size } of rows<KnownPack>('SELECT name, size FROM pack')) {
+      const hex = name.toString('hex');
+      assert.is(machine.objects.get(`packs/${hex.slice(0, 2)}/${hex}`)?.length, size, `pack ${hex}`);
+    }
+    const broken = rows<{ path: Buffer }>(
+      `SELECT DISTINCT entry.path FROM entry JOIN entry_chunk ON entry_chunk.entry = entry.id
+       LEFT JOIN chunk ON chunk.id = entry_chunk.chunk WHERE entry.state = 'uploaded' AND chunk.id IS NULL`,
+    );
+    assert.equal(
+      broken.map(({ path }) => path.toString()),
+      [],
+      'uploaded files with a chunk that is nowhere',
+    );
+
+    const [run] = rows<{
+      backup_id: string;
+      source_set: number;
+      total_files: number | null;
+      owner_pid: number;
+    }>(`SELECT backup_id, source_set, total_files, owner_pid FROM run WHERE state <> 'complete'`);
+    const stateFiles = existsSync(machine.stateFolder) ? readdirSync(machine.stateFolder) : [];
+    if (run === undefined) {
+      assert.equal(stateFiles, []);
+      return null;
+    }
+    assert.is(run.owner_pid, null, 'nobody owns it');
+    assert.equal(
+      stateFiles.filter((name) => name.endsWith('.json')),
+      [`${run.backup_id}.json`],
+    );
+    const state = JSON.parse(readFileSync(join(machine.stateFolder, `${run.backup_id}.json`), 'utf8'));
+    const uploaded = rows<{ path: Buffer }>(
+      `SELECT path FROM entry WHERE type = 'file' AND state = 'uploaded' AND source_set = ${run.source_set}`,
+    );
+    const isPlanned = run.total_files !== null;
+    assert.equal(
+      state.uploaded_files.toSorted(),
+      isPlanned ? uploaded.map(({ path }) => path.toString()).sort() : [],
+    );
+    assert.is(state.total_files, run.total_files ?? 0);
+    assert.is(state.backup_id, run.backup_id);
+    return run.backup_id;
+  });
 }
 
 /** A backup as it can be had from the remote alone. */

@@ -1,0 +1,180 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { InterruptedError, RemoteError } from '../../lib/errors.ts';
+import { memoryRemote } from '../../lib/remote/memory.ts';
+import { seededBytes } from '../format/fixtures.ts';
+import { type FailingRemote, type Failure, failingRemote, type Verb } from '../helpers/failing-remote.ts';
+import {
+  assertHolds,
+  assertHonest,
+  LANES,
+  type Machine,
+  PACK_BYTES,
+  repositoryAt,
+  withMachine,
+} from '../helpers/scenario.ts';
+import { type Tree, writeTree } from '../helpers/tree.ts';
+
+/** Small files, one that fills several packs, one that shares most of it, and all that has no content. */
+const BIG = seededBytes(90_000, 'big');
+const TREE: Tree = [
+  ['big', BIG],
+  ['most of big', Buffer.concat([Buffer.from('new beginning'), BIG.subarray(5000)])],
+  ['docs/text', 'the same line again\n'.repeat(400)],
+  ...Array.from(
+    { length: 12 },
+    (_, index) => [`docs/${index}`, seededBytes(700 * index, `${index}`)] as const,
+  ),
+  ['docs/none/', ''],
+  ['link', { linkTo: 'docs/text' }],
+  [Buffer.from('caf\xe9', 'latin1'), 'no text'],
+];
+
+/** A pack and what it is larger by than the target it has reached. */
+const ONE_PACK = PACK_BYTES + 10_000;
+
+interface Call {
+  readonly verb: Verb;
+  readonly name: string;
+  /** From 1 on, counted by verb. */
+  readonly call: number;
+}
+
+/** What an undisturbed backup asks of the remote, in order, and the bytes it puts. */
+async function rehearse(): Promise<{ readonly calls: readonly Call[]; readonly putBytes: number }> {
+  return withMachine(async (machine) => {
+    writeTree(machine.source, TREE);
+    const remote = failingRemote(memoryRemote(machine.objects), []);
+    await machine.backUp({ remote });
+    const counts: Partial<Record<Verb, number>> = {};
+    const calls = remote.calls.map((line) => {
+      const [verb, name] = line.split(' ') as [Verb, string];
+      counts[verb] = (counts[verb] ?? 0) + 1;
+      return { verb, name, call: counts[verb] };
+    });
+    return { calls, putBytes: remote.putBytes() };
+  });
+}
+
+const whole = await rehearse();
+
+/** The folder an object lies in. */
+function kindOf(name: string): string {
+  return name.split('/')[0] ?? '';
+}
+
+/** What must hold however a backup ended. @returns the id of the unfinished one */
+async function assertNothingFalse(machine: Machine): Promise<string | null> {
+  const backupId = await assertHonest(machine);
+  const published = [...machine.objects.keys()].filter((name) => name.startsWith('backups/'));
+  for (const name of published) {
+    await assertHolds(repositoryAt(memoryRemote(machine.objects)), name.slice('backups/'.length), [
+      machine.source,
+    ]);
+  }
+  return backupId;
+}
+
+/** Backs up without any failure, and finishes what was begun. @returns the remote, to count what was put */
+async function assertFinishes(machine: Machine, backupId: string | null): Promise<FailingRemote> {
+  const remote = failingRemote(memoryRemote(machine.objects), []);
+  const summary = await machine.backUp({ remote });
+  if (backupId !== null) assert.is(summary.backupId, backupId, 'it is the same backup');
+  assert.is(summary.resumed, backupId !== null);
+  assert.is(summary.failures, 0);
+  await assertHolds(repositoryAt(remote), summary.backupId, [machine.source]);
+  assert.is(await assertHonest(machine), null);
+  assert.ok([...machine.objects.keys()].every((name) => !name.startsWith('resume/') || backupId === null));
+  return remote;
+}
+
+const failing = suite('a backup that fails');
+
+for (const { verb, name, call } of whole.calls) {
+  for (const when of ['before', 'after'] as const) {
+    failing(`${when} ${verb} ${call} (${kindOf(name)}) loses nothing, and the next one finishes it`, () =>
+      withMachine(async (machine) => {
+        writeTree(machine.source, TREE);
+        const remote = failingRemote(memoryRemote(machine.objects), [{ verb, call, when }]);
+        let error: unknown = null;
+        await machine.backUp({ remote }).catch((thrown) => (error = thrown));
+        assert.instance(error, RemoteError);
+        const backupId = await assertNothingFalse(machine);
+        const isClaimed = remote.calls.includes('list index/');
+        const isComplete = verb === 'remove'; // of the checkpoint, which nobody needs any more
+        assert.is(backupId !== null, isClaimed && !isComplete, 'the run is there to be resumed');
+
+        const next = await assertFinishes(machine, backupId);
+        const putBytes = remote.putBytes() + next.putBytes();
+        assert.ok(putBytes <= whole.putBytes + ONE_PACK, `${putBytes} bytes in place of ${whole.putBytes}`);
+      }),
+    );
+  }
+}
+
+failing('again and again, two packs later each time, comes to its end and sends nothing twice', () =>
+  withMachine(async (machine) => {
+    writeTree(machine.source, TREE);
+    let putBytes = 0;
+    let failures = 0;
+    for (;;) {
+      const failure: Failure = { verb: 'put', call: 3, times: Number.POSITIVE_INFINITY };
+      const remote = failingRemote(memoryRemote(machine.objects), [failure]);
+      const isThrough = await machine.backUp({ remote }).then(
+        () => true,
+        () => false,
+      );
+      putBytes += remote.putBytes();
+      await assertNothingFalse(machine);
+      if (isThrough) break;
+      failures += 1;
+      assert.ok(failures < 20, 'it gets on');
+    }
+    assert.ok(failures >= 3);
+    // Each beginning closes a pack earlier than it would have been: some headers more.
+    assert.ok(
+      putBytes <= whole.putBytes + failures * 1000,
+      `${putBytes} bytes in place of ${whole.putBytes}`,
+    );
+  }),
+);
+
+failing.run();
+
+const interrupted = suite('a backup that is interrupted');
+
+const PUTS = whole.calls.filter(({ verb }) => verb === 'put');
+
+for (const { call, name } of PUTS) {
+  interrupted(
+    `at put ${call} (${kindOf(name)}) is exact about what is done, and the next one finishes it`,
+    () =>
+      withMachine(async (machine) => {
+        writeTree(machine.source, TREE);
+        const abort = new AbortController();
+        const remote = failingRemote(memoryRemote(machine.objects), []);
+        let puts = 0;
+        const put: typeof remote.put = (...given) => {
+          puts += 1;
+          if (puts === call) abort.abort();
+          return remote.put(...given);
+        };
+        let error: unknown = null;
+        const first = await machine
+          .backUp({ remote: { ...remote, put }, signal: abort.signal })
+          .catch((thrown) => (error = thrown));
+        // What has only its index and itself to put by then is published all the same.
+        if (kindOf(name) !== 'packs') return assert.is(first.failures, 0);
+        assert.instance(error, InterruptedError);
+        const backupId = await assertNothingFalse(machine);
+        assert.ok(backupId);
+        const next = await assertFinishes(machine, backupId);
+        assert.ok(
+          remote.putBytes() + next.putBytes() <= whole.putBytes + LANES * 1000,
+          'nothing was sent twice',
+        );
+      }),
+  );
+}
+
+interrupted.run();
