@@ -186,8 +186,8 @@ async function openDefault(
       ],
     });
   }
-  if (await repositoryExists(remote)) {
-    return openRepository(remote, async () => {
+  const open = () =>
+    openRepository(remote, async () => {
       const key = readKey(paths.defaultKeyFile);
       if (key !== null) return key;
       throw new NoRepositoryError(
@@ -197,12 +197,17 @@ async function openDefault(
         },
       );
     });
-  }
+  if (await repositoryExists(remote)) return open();
   if (!makeDefaultRepository) {
     throw new NoRepositoryError('open repository: no remote is named and nothing was backed up here yet', {
       hints: ["Name a remote with 'skylock init sftp://user@host/folder' or --remote."],
     });
   }
-  const password = readOrMakeKey(paths.defaultKeyFile);
-  return createRepository(remote, { password, label: 'generated key', now: cli.now() });
+  const { withLock } = await import('../journal/database.ts');
+  // Of two first backups at once only one may make it: what the other put there could never be read again.
+  return withLock(`${paths.defaultRepository}.lock`, async () => {
+    if (await repositoryExists(remote)) return open();
+    const password = readOrMakeKey(paths.defaultKeyFile);
+    return createRepository(remote, { password, label: 'generated key', now: cli.now() });
+  });
 }

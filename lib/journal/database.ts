@@ -191,13 +191,42 @@ function checkIntegrity(sqlite: Database.Database): void {
  * @returns where it was moved to, or `null` when another process was faster
  */
 function moveAsideIfDamaged(file: string, now: Date): string | null {
-  closeSync(openSync(`${file}.lock`, 'a', 0o600));
-  const lock = new Database(`${file}.lock`, { timeout: BUSY_TIMEOUT_MS });
+  const lock = takeLock(`${file}.lock`);
   try {
-    lock.exec('BEGIN EXCLUSIVE');
     return isDamaged(file) ? moveAside(file, now) : null;
   } finally {
     lock.close();
+  }
+}
+
+/**
+ * Runs `work` while no other process that asks for this lock does, waiting for it where one does. A process that dies lets
+ * go of it; the empty file stays.
+ */
+export async function withLock<Result>(file: string, work: () => Promise<Result>): Promise<Result> {
+  let lock: Database.Database;
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    lock = takeLock(file);
+  } catch (error) {
+    throw diskError(`lock ${file}`, error);
+  }
+  try {
+    return await work();
+  } finally {
+    lock.close();
+  }
+}
+
+function takeLock(file: string): Database.Database {
+  closeSync(openSync(file, 'a', 0o600)); // SQLite would make it readable by others
+  const lock = new Database(file, { timeout: BUSY_TIMEOUT_MS });
+  try {
+    lock.exec('BEGIN EXCLUSIVE');
+    return lock;
+  } catch (error) {
+    lock.close();
+    throw error;
   }
 }
 
