@@ -83,16 +83,15 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
   const matchKey = matchKeyOf(sourcePaths);
   const completeIds = await listBackupIds(repository);
   await abandonExpiredRuns(journal, new Date(now().getTime() - EXPIRE_AFTER_MS), request.stateFolder);
-  const checkpoints = hasUnfinishedRun(journal, journalRepository, matchKey)
-    ? []
-    : await readCheckpoints(repository);
-  const checkpoint = chooseCheckpoint(
-    // One whose backup is complete was only not removed any more.
-    checkpoints.filter(
-      ({ backupId }) => !completeIds.includes(backupId) && !isKnownBackupId(journal, backupId),
-    ),
-    { ...request, ...deps, matchKey, now: now() },
-  );
+  const checkpoints = await readCheckpoints(repository);
+  const isLeftOver = ({ backupId }: BackupHeader) => completeIds.includes(backupId);
+  for (const { backupId } of checkpoints.filter(isLeftOver)) await removeCheckpoint(repository, backupId);
+  const checkpoint = hasUnfinishedRun(journal, journalRepository, matchKey)
+    ? null
+    : chooseCheckpoint(
+        checkpoints.filter((one) => !isLeftOver(one) && !isKnownBackupId(journal, one.backupId)),
+        { ...request, ...deps, matchKey, now: now() },
+      );
 
   // Order 1: the run is ours in the journal before anything else changes.
   const run = claimRun(journal, {
@@ -110,19 +109,16 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
     },
   });
   const state = openStateFile(journal, run, { folder: request.stateFolder, sourcePaths });
-  let saving: Saving | null = null;
+  const saving = saveRegularly(state, deps.progress);
   try {
-    await state.rewrite();
-    saving = saveRegularly(state, deps.progress);
-    return await backUpClaimed(request, { matchKey, run, state, checkpoint }, deps);
+    await saving.rewrite();
+    return await backUpClaimed(request, { matchKey, run, state, saving, checkpoint }, deps);
   } catch (error) {
     interruptRun(journal, run);
-    await saving?.stop();
-    // What stopped the run is what the person has to know; the export is written again by the next one.
-    await state.rewrite().catch(() => {});
+    await saving.rewrite();
     throw error;
   } finally {
-    await saving?.stop();
+    await saving.stop();
   }
 }
 
@@ -131,15 +127,17 @@ interface Claimed {
   readonly matchKey: Buffer;
   readonly run: Run;
   readonly state: StateFile;
+  readonly saving: Saving;
   /** What another machine, or this one before it lost its journal, had uploaded of it. */
   readonly checkpoint: BackupHeader | null;
 }
 
 async function backUpClaimed(
   request: BackupRequest,
-  { matchKey, run, state, checkpoint }: Claimed,
+  claimed: Claimed,
   deps: BackupDeps,
 ): Promise<BackupSummary> {
+  const { matchKey, run, state, saving, checkpoint } = claimed;
   const { journal, repository, progress, signal, now } = deps;
   const { sourcePaths, host, owner, program, lanes, packBytes, compressOverBytes } = request;
   const { checkpointEveryMs = CHECKPOINT_EVERY_MS } = request;
@@ -162,23 +160,24 @@ async function backUpClaimed(
 
     const found = scan(sourcePaths, excludedPaths(request.ownFolders));
     const planned = await plan(found, sourcePaths, { journal, run, progress, signal, now });
-    await state.rewrite();
+    await saving.rewrite();
 
     const facts = { host, program, sourcePaths, matchKey, owner, unreadable: planned.failures };
     const publishing = { journal, repository, run, now, uploader };
     const checkpoints = startCheckpoints(checkpointEveryMs, facts, publishing, (error) =>
       progress({ type: 'notice', text: `no checkpoint could be put: ${error.message}` }),
     );
-    const failed = await uploadFiles(run, planned, uploader, state, deps).finally(checkpoints.stop);
+    const failed = await uploadFiles(claimed, planned, uploader, deps).finally(checkpoints.stop);
     const failures = planned.failures + failed;
 
     progress({ type: 'publishing' });
     const header = await publish({ ...facts, unreadable: failures }, publishing);
 
     // Order 5: the backup is on the remote; only now is the run complete, and only then do state file and checkpoint go.
+    // What cannot be removed now is left over, and the next backup removes it.
     completeRun(journal, run);
-    await state.remove();
-    await removeCheckpoint(repository, run.backupId);
+    await state.remove().catch(() => {});
+    await removeCheckpoint(repository, run.backupId).catch(() => {});
     const { files, folders, bytes } = header;
     return {
       backupId: run.backupId,
@@ -196,10 +195,9 @@ async function backUpClaimed(
 
 /** @returns how many files could not be read */
 async function uploadFiles(
-  run: Run,
+  { run, state, saving }: Claimed,
   planned: Plan,
   uploader: Uploader,
-  state: StateFile,
   { journal, progress, now }: BackupDeps,
 ): Promise<number> {
   const failed = new Set<bigint>();
@@ -228,30 +226,36 @@ async function uploadFiles(
     if (broken.files === 0) return failed.size;
     uploadedFiles -= broken.files;
     uploadedBytes -= broken.bytes;
-    await state.rewrite();
+    await saving.rewrite();
   }
 }
 
 interface Saving {
+  rewrite(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Saves the state file every second while the run goes on. */
+/**
+ * Saves the state file every second while the run goes on. The journal is the truth: a state file that cannot be written
+ * is told of once and stops nothing.
+ */
 function saveRegularly(state: StateFile, progress: Progress): Saving {
-  let saving: Promise<void> = Promise.resolve();
   let warned = false;
-  const timer = setInterval(() => {
-    saving = state.save().catch((error: Error) => {
-      // The journal is the truth; a state file that cannot be written must not stop a backup.
+  const telling = (saved: Promise<void>) =>
+    saved.catch((error: Error) => {
       if (!warned)
         progress({ type: 'notice', text: `the state file could not be written: ${error.message}` });
       warned = true;
     });
+  let last = Promise.resolve();
+  const timer = setInterval(() => {
+    last = telling(state.save());
   }, SAVE_STATE_EVERY_MS);
   return {
+    rewrite: () => telling(state.rewrite()),
     stop() {
       clearInterval(timer);
-      return saving;
+      return last;
     },
   };
 }

@@ -163,7 +163,11 @@ const findSetRun = statement<{ repository: number; matchKey: Buffer }>()((db, p)
     .select('run.id')
     .where('source_set.repository', '=', p.repository)
     .where('source_set.match_key', '=', p.matchKey)
-    .where('run.state', 'in', ['running', 'interrupted']),
+    .where(
+      'run.state',
+      '<>',
+      sql.lit('complete') /* a literal, or SQLite would not take the partial index */,
+    ),
 );
 
 /** Does the journal know an unfinished run of this match key? */
