@@ -1,6 +1,6 @@
-import { displayWidth } from '../../lib/view/width.ts';
+import { displayWidth, takeStart } from '../../lib/view/width.ts';
 
-/** Stands for the package of this name where yargs takes it: breaks plain text between words, long words at `width`. */
+/** Stands for the package of this name where yargs takes it: breaks plain text between words, and words that are too long. */
 export default function wrap(text: string, width: number): string {
   return text
     .split('\n')
@@ -9,13 +9,35 @@ export default function wrap(text: string, width: number): string {
 }
 
 function wrapLine(line: string, width: number): string[] {
-  const rows = [''];
+  const rows: string[] = [];
+  let row = '';
   for (const word of line.split(' ')) {
-    const row = rows.at(-1) ?? '';
-    const longer = row === '' ? word : `${row} ${word}`;
-    if (displayWidth(longer) <= width) rows[rows.length - 1] = longer;
-    else if (row === '') rows[0] = word;
-    else rows.push(word);
+    const start = row === '' ? '' : `${row} `;
+    const used = displayWidth(start);
+    const needed = displayWidth(word);
+    if (used + needed <= width) {
+      row = start + word;
+    } else if (needed <= width || rowsOf(needed, width) < rowsOf(used + needed, width)) {
+      if (row !== '') rows.push(row);
+      row = breakInto(rows, word, width);
+    } else {
+      row = breakInto(rows, start + word, width);
+    }
   }
-  return rows;
+  return [...rows, row].map((each) => each.trimEnd());
+}
+
+function rowsOf(columns: number, width: number): number {
+  return Math.ceil(columns / width);
+}
+
+/** Adds full rows to `rows`; @returns the rest */
+function breakInto(rows: string[], text: string, width: number): string {
+  let rest = text;
+  while (displayWidth(rest) > width) {
+    const row = takeStart(rest, width) || rest.slice(0, 1);
+    rows.push(row);
+    rest = rest.slice(row.length);
+  }
+  return rest;
 }
