@@ -2,6 +2,7 @@ import type { BackupSummary } from '../backup/backup.ts';
 import { EXIT, UsageError } from '../errors.ts';
 import { formatBytes, formatDuration } from '../units.ts';
 import { chooseProgressFormat, createProgress } from '../view/progress.ts';
+import { requireBackupId } from './backup-id.ts';
 import { type Cli, defineCommand } from './cli.ts';
 import { withSession } from './session.ts';
 
@@ -16,6 +17,11 @@ export const backupCommand = defineCommand({
         default: false,
         describe: 'send straight to the repository, resumable at any point',
       })
+      .option('adopt', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'ID: go on with this unfinished backup, whichever machine began it',
+      })
       .example('$0 backup --direct ~/Documents ~/Pictures', 'back up two folders'),
 
   async run(cli, options) {
@@ -27,6 +33,7 @@ export const backupCommand = defineCommand({
     }
     const { canonicalSources } = await import('../backup/sources.ts');
     const sourcePaths = canonicalSources(options.paths ?? [], cli.cwd);
+    const adopt = options.adopt === undefined ? null : requireBackupId(options.adopt);
     const startedAt = performance.now();
     const view = createProgress(terminal, {
       format: chooseProgressFormat(terminal),
@@ -45,6 +52,7 @@ export const backupCommand = defineCommand({
             sourcePaths,
             ownFolders,
             stateFolder: paths.stateFolder,
+            adopt,
             lanes,
             compressOverBytes: config.compressOverBytes,
             host: cli.host,

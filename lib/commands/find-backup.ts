@@ -12,19 +12,24 @@ export function requireBackupName(text: string): string {
   return text === LATEST ? text : requireBackupId(text);
 }
 
-/** @throws SkylockError when there is no such backup */
+/**
+ * A complete backup, or what the remote has by now of an unfinished one that is named by its id.
+ * @throws SkylockError when there is neither
+ */
 export async function findBackup(repository: Repository, name: string): Promise<BackupHeader> {
-  const { listBackupIds, readBackup } = await import('../repository/backups.ts');
+  const { listBackupIds, readBackup, readCheckpoint } = await import('../repository/backups.ts');
   const id = name === LATEST ? (await listBackupIds(repository)).at(-1) : name;
   if (id === undefined) {
     throw new SkylockError('find latest backup: no backup on the remote is complete', {
       hints: ["'skylock resume-status' shows what is unfinished."],
     });
   }
-  const header = await readBackup(repository, id);
+  const header = (await readBackup(repository, id)) ?? (await readCheckpoint(repository, id));
   if (header !== null) return header;
-  throw new SkylockError(`find backup ${id}: no complete backup on the remote has this id`, {
-    hints: ["'skylock list' shows those there are."],
+  throw new SkylockError(`find backup ${id}: the remote has neither a backup nor a checkpoint of this id`, {
+    hints: [
+      "'skylock list' shows those there are. An unfinished backup can be looked into after its first checkpoint.",
+    ],
   });
 }
 
@@ -37,4 +42,11 @@ export function pathInBackup(text: string): Buffer {
   }
   const path = posix.normalize(text);
   return Buffer.from(path === '/' ? path : path.replace(/\/$/, ''));
+}
+
+/** @returns what a person has to know of a backup that is not complete, or `null` of one that is */
+export function describeUnfinished({ backupId, state, files, progress }: BackupHeader): string | null {
+  if (state === 'complete') return null;
+  const total = progress === null ? '' : ` of ${progress.totalFiles}`;
+  return `backup ${backupId} is unfinished: ${files}${total} files are on the remote as of its last checkpoint`;
 }

@@ -29,15 +29,19 @@ export const listCommand = defineCommand({
   async run(cli, options) {
     const { terminal } = cli;
     const listed = await withSession(cli, options, {}, async ({ repository, journal }) => {
-      const { readBackups } = await import('../repository/backups.ts');
+      const { readBackups, readCheckpoints } = await import('../repository/backups.ts');
       const { unfinishedRuns } = await import('../journal/unfinished.ts');
       const complete = (await readBackups(repository)).map(listComplete);
       const unfinished = unfinishedRuns(journal)
         .filter(({ repositoryUuid }) => repositoryUuid === repository.config.repositoryId)
-        // Killed between publishing and completing, a run is unfinished here and complete there.
-        .filter(({ backupId }) => !complete.some((backup) => backup.backupId === backupId))
         .map(listUnfinished);
-      return [...complete, ...unfinished].sort((a, b) => (a.backupId < b.backupId ? -1 : 1));
+      // The last to tell of a backup is right: killed between publishing and completing, a run is complete on the
+      // remote and still unfinished here; of a run of its own the journal knows more than the last checkpoint.
+      const checkpoints = (await readCheckpoints(repository)).map(listCheckpoint);
+      const byId = new Map(
+        [...checkpoints, ...unfinished, ...complete].map((backup) => [backup.backupId, backup]),
+      );
+      return [...byId.values()].sort((a, b) => (a.backupId < b.backupId ? -1 : 1));
     });
     if (terminal.json) await terminal.resultJson(listed);
     else if (listed.length === 0) await terminal.result('There is no backup yet.');
@@ -106,5 +110,23 @@ function listUnfinished(run: UnfinishedRun): ListedBackup {
     unreadable: null,
     uploadedFiles,
     uploadedBytes,
+  };
+}
+
+/** An unfinished backup of another machine, or of this one before it lost its journal. */
+function listCheckpoint(header: BackupHeader): ListedBackup {
+  const { backupId, startedAt, host, sourcePaths, files, bytes, progress } = header;
+  return {
+    backupId,
+    state: 'unfinished',
+    startedAt,
+    finishedAt: null,
+    host,
+    sourcePaths: sourcePaths.map(String),
+    files: progress?.totalFiles ?? files,
+    bytes: progress?.totalBytes ?? bytes,
+    unreadable: null,
+    uploadedFiles: files,
+    uploadedBytes: bytes,
   };
 }

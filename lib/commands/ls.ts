@@ -5,7 +5,7 @@ import { liesUnder } from '../format/path.ts';
 import { formatBytes } from '../units.ts';
 import { harmless } from '../view/harmless.ts';
 import { type Cli, defineCommand } from './cli.ts';
-import { findBackup, pathInBackup, requireBackupName } from './find-backup.ts';
+import { describeUnfinished, findBackup, pathInBackup, requireBackupName } from './find-backup.ts';
 import { withSession } from './session.ts';
 
 export const lsCommand = defineCommand({
@@ -27,6 +27,8 @@ export const lsCommand = defineCommand({
       const { syncIndexes } = await import('../repository/indexes.ts');
       const { readManifest } = await import('../repository/manifest.ts');
       const header = await findBackup(repository, name);
+      const unfinished = describeUnfinished(header);
+      if (unfinished !== null) cli.terminal.warning(unfinished);
       await syncIndexes(repository, journal, journalRepository);
       const { signal } = cli;
       const entries = readManifest(repository, journal, journalRepository, header, { signal });

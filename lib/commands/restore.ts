@@ -4,7 +4,7 @@ import type { RestoreSummary } from '../restore/tally.ts';
 import { formatBytes, formatCount, formatDuration } from '../units.ts';
 import { chooseProgressFormat, createProgress } from '../view/progress.ts';
 import { type Cli, defineCommand } from './cli.ts';
-import { findBackup, pathInBackup, requireBackupName } from './find-backup.ts';
+import { describeUnfinished, findBackup, pathInBackup, requireBackupName } from './find-backup.ts';
 import { withSession } from './session.ts';
 
 export const restoreCommand = defineCommand({
@@ -44,13 +44,16 @@ export const restoreCommand = defineCommand({
       now: () => performance.now(),
     });
     let summary: RestoreSummary;
+    let unfinished: string | null = null;
     try {
       const forSession = { progress: view.report, checkJournal: true };
       summary = await withSession(cli, options, forSession, async (session) => {
         const { restore } = await import('../restore/restore.ts');
         const { identifyProcess } = await import('../journal/owner.ts');
+        const backup = await findBackup(session.repository, name);
+        unfinished = describeUnfinished(backup);
         const request = {
-          backup: await findBackup(session.repository, name),
+          backup,
           paths,
           target: resolve(cli.cwd, options.target),
           overwrite: options.overwrite,
@@ -66,7 +69,8 @@ export const restoreCommand = defineCommand({
     if (summary.failures > 0 && options.overwrite === 'never') {
       terminal.hint("What was there before was kept; '--overwrite if-changed' replaces what differs.");
     }
-    return summary.failures > 0 ? EXIT.incomplete : EXIT.done;
+    if (unfinished !== null) terminal.warning(`${unfinished}; the rest could not be restored`);
+    return summary.failures > 0 || unfinished !== null ? EXIT.incomplete : EXIT.done;
   },
 });
 

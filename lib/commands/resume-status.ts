@@ -1,10 +1,13 @@
+import { loadConfig } from '../config/config.ts';
 import { EXIT, SkylockError } from '../errors.ts';
+import type { BackupHeader } from '../format/backup-header.ts';
 import type { UnfinishedRun } from '../journal/unfinished.ts';
+import type { Repository } from '../repository/repository.ts';
 import { formatBytes, formatDuration, formatInstantForPeople } from '../units.ts';
 import { requireBackupId } from './backup-id.ts';
-import { defineCommand } from './cli.ts';
+import { type Cli, defineCommand, type Flags } from './cli.ts';
 import { backupCommandLine } from './command-line.ts';
-import { withJournal } from './session.ts';
+import { withJournal, withSession } from './session.ts';
 
 export const resumeStatusCommand = defineCommand({
   command: 'resume-status [id]',
@@ -18,11 +21,10 @@ export const resumeStatusCommand = defineCommand({
   async run(cli, options) {
     const { terminal } = cli;
     const id = options.id === undefined ? null : requireBackupId(options.id);
-    const runs = await withJournal(cli, options, async (journal) => {
-      if (journal === null) return [];
-      const { unfinishedRuns } = await import('../journal/unfinished.ts');
-      return unfinishedRuns(journal).filter(({ backupId }) => id === null || backupId === id);
-    });
+    const isMeant = ({ backupId }: UnfinishedRun) => id === null || backupId === id;
+    const known = (await runsOfJournal(cli, options)).filter(isMeant);
+    // Only where this machine knows nothing is the remote asked, for what other machines have begun.
+    const runs = known.length > 0 ? known : (await runsOfRemote(cli, options)).filter(isMeant);
     if (id !== null && runs.length === 0) {
       throw new SkylockError(`show backup ${id}: nothing of this id is unfinished`, {
         hints: [
@@ -30,14 +32,64 @@ export const resumeStatusCommand = defineCommand({
         ],
       });
     }
-    if (terminal.json) await terminal.resultJson(id === null ? runs.map(asJson) : asJson(runs[0]!));
+    const objects = runs.map((run) => asJson(run, cli.host));
+    if (terminal.json) await terminal.resultJson(id === null ? objects : objects[0]);
     else if (runs.length === 0) await terminal.result('Nothing is unfinished.');
-    else await terminal.result(runs.map((run) => describe(run, cli.now())).join('\n\n'));
+    else
+      await terminal.result(
+        runs.map((run) => describe(run, { host: cli.host, now: cli.now() })).join('\n\n'),
+      );
     return EXIT.done;
   },
 });
 
-function describe(run: UnfinishedRun, now: Date): string {
+async function runsOfJournal(cli: Cli, flags: Flags): Promise<UnfinishedRun[]> {
+  return withJournal(cli, flags, async (journal) => {
+    if (journal === null) return [];
+    const { unfinishedRuns } = await import('../journal/unfinished.ts');
+    return unfinishedRuns(journal);
+  });
+}
+
+/** @returns what the checkpoints on the remote tell of; nothing when no remote and password are configured, or it fails */
+async function runsOfRemote(cli: Cli, flags: Flags): Promise<UnfinishedRun[]> {
+  const { remote, password } = loadConfig({ ...cli, flags });
+  if (remote === null || password === null) return [];
+  try {
+    return await withSession(cli, flags, { retryForMs: 0 }, async ({ repository }) => {
+      const { listBackupIds, readCheckpoints } = await import('../repository/backups.ts');
+      const completeIds = await listBackupIds(repository);
+      return (await readCheckpoints(repository))
+        .filter(({ backupId }) => !completeIds.includes(backupId))
+        .map((header) => runOfCheckpoint(header, repository));
+    });
+  } catch (error) {
+    if (!(error instanceof SkylockError) || cli.signal.aborted) throw error;
+    cli.terminal.warning(`other machines' backups are not shown: ${error.message}`);
+    return [];
+  }
+}
+
+function runOfCheckpoint(header: BackupHeader, { remote, config }: Repository): UnfinishedRun {
+  const { backupId, host, startedAt, sourcePaths, files, bytes, progress } = header;
+  return {
+    id: 0,
+    backupId,
+    repositoryUuid: config.repositoryId,
+    remote: remote.url,
+    host,
+    startedAt,
+    updatedAt: progress?.updatedAt ?? startedAt,
+    sourcePaths,
+    totalFiles: progress?.totalFiles ?? null,
+    totalBytes: progress?.totalBytes ?? null,
+    uploadedFiles: files,
+    uploadedBytes: bytes,
+    runningPid: null,
+  };
+}
+
+function describe(run: UnfinishedRun, { host, now }: { readonly host: string; readonly now: Date }): string {
   const { totalFiles, totalBytes, uploadedFiles, uploadedBytes, runningPid } = run;
   const progress =
     totalFiles === null || totalBytes === null
@@ -47,15 +99,22 @@ function describe(run: UnfinishedRun, now: Date): string {
   return [
     `${run.backupId}  ${runningPid === null ? 'interrupted' : `running (process ${runningPid})`}`,
     `  Sources:   ${run.sourcePaths.join('\n             ')}`,
+    ...(run.host === host ? [] : [`  Machine:   ${run.host}`]),
     `  Remote:    ${run.remote}`,
     `  Started:   ${formatInstantForPeople(run.startedAt)}`,
     `  Last seen: ${formatInstantForPeople(run.updatedAt)} (${age} ago)`,
     `  Uploaded:  ${progress}`,
-    ...(runningPid === null ? [`  Go on:     ${backupCommandLine(run.sourcePaths)}`] : []),
+    ...(runningPid === null ? [`  Go on:     ${commandOf(run, host)}`] : []),
   ].join('\n');
 }
 
-function asJson(run: UnfinishedRun): object {
+/** Another machine's is gone on with only when it is named. */
+function commandOf({ backupId, host, sourcePaths }: UnfinishedRun, ownHost: string): string {
+  const command = backupCommandLine(sourcePaths);
+  return host === ownHost ? command : `${command} --adopt ${backupId}`;
+}
+
+function asJson(run: UnfinishedRun, ownHost: string): object {
   const { backupId, remote, host, startedAt, updatedAt, sourcePaths, runningPid, ...counts } = run;
   const { totalFiles, totalBytes, uploadedFiles, uploadedBytes } = counts;
   return {
@@ -71,6 +130,6 @@ function asJson(run: UnfinishedRun): object {
     totalFiles,
     uploadedBytes,
     totalBytes,
-    resumeCommand: backupCommandLine(sourcePaths),
+    resumeCommand: commandOf(run, ownHost),
   };
 }

@@ -31,6 +31,8 @@ export interface SessionOptions {
   readonly progress?: Progress;
   /** Make the repository that is used while no remote is named, if it is not there. */
   readonly makeDefaultRepository?: boolean;
+  /** In place of the configured one. */
+  readonly retryForMs?: number;
   /** Look at the whole journal before anything is built on it. */
   readonly checkJournal?: boolean;
 }
@@ -47,7 +49,8 @@ export async function withSession<Result>(
   options: SessionOptions,
   work: (session: Session) => Promise<Result>,
 ): Promise<Result> {
-  const config = loadConfig({ ...cli, flags });
+  const configured = loadConfig({ ...cli, flags });
+  const config = { ...configured, retryForMs: options.retryForMs ?? configured.retryForMs };
   const paths = dataPaths(cli.env, cli.home);
   const { progress = () => {} } = options;
   const { parseRemoteUrl } = await import('../remote/url.ts');
