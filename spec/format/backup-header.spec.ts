@@ -21,7 +21,18 @@ const COMPLETE: BackupHeader = {
   manifest: { sizeBytes: 2345, chunks: seededBytes(64, 'manifest') },
   progress: null,
 };
-const UNFINISHED: BackupHeader = { ...COMPLETE, state: 'unfinished', finishedAt: null };
+const PROGRESS = {
+  totalFiles: 150,
+  totalBytes: 2_340_000_000,
+  updatedAt: new Date('2025-11-07T14:25:15Z'),
+  owner: { pid: 4711, startedAt: '123456', bootId: '6a1b0b8e-0000-4000-8000-000000000000' },
+};
+const UNFINISHED: BackupHeader = {
+  ...COMPLETE,
+  state: 'unfinished',
+  finishedAt: null,
+  progress: PROGRESS,
+};
 
 function changed(change: (json: Json) => void, header = COMPLETE): Buffer {
   const json = JSON.parse(encodeBackupHeader(header).toString());
