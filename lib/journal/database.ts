@@ -139,7 +139,7 @@ export function openScratch<Tables>(journal: Pick<Journal, 'file'>, tables: stri
     sqlite.pragma('journal_mode = MEMORY');
     sqlite.pragma('synchronous = OFF');
     sqlite.pragma('locking_mode = EXCLUSIVE');
-    sqlite.pragma('cache_size = -16384');
+    sqlite.pragma('cache_size = -8192');
     sqlite.pragma('temp_store = MEMORY');
     // One transaction from beginning to end: a page goes to the disk only when the cache is full.
     sqlite.exec('BEGIN EXCLUSIVE');
