@@ -85,7 +85,6 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
   await abandonExpiredRuns(journal, new Date(now().getTime() - EXPIRE_AFTER_MS), request.stateFolder);
   const checkpoints = await readCheckpoints(repository);
   const isLeftOver = ({ backupId }: BackupHeader) => completeIds.includes(backupId);
-  for (const { backupId } of checkpoints.filter(isLeftOver)) await removeCheckpoint(repository, backupId);
   const checkpoint = hasUnfinishedRun(journal, journalRepository, matchKey)
     ? null
     : chooseCheckpoint(
@@ -112,6 +111,7 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
   const saving = saveRegularly(state, deps.progress);
   try {
     await saving.rewrite();
+    for (const { backupId } of checkpoints.filter(isLeftOver)) await removeCheckpoint(repository, backupId);
     return await backUpClaimed(request, { matchKey, run, state, saving, checkpoint }, deps);
   } catch (error) {
     interruptRun(journal, run);

@@ -201,11 +201,12 @@ export interface ReadBack {
 export async function readBack(
   { remote, keys }: Pick<Repository, 'remote' | 'keys'>,
   backupId: string,
+  kind: 'backup' | 'checkpoint' = 'backup',
 ): Promise<ReadBack> {
-  const name = `backups/${backupId}`;
+  const name = `${kind === 'backup' ? 'backups' : 'resume'}/${backupId}`;
   const sealed = await remote.get(name);
   if (sealed === null) throw new Error(`there is no ${name}`);
-  const header = decodeBackupHeader(openObject(keys, 'backup', name, sealed), name);
+  const header = decodeBackupHeader(openObject(keys, kind, name, sealed), name);
   const readChunk = chunkReader(remote, keys, await readIndexes(remote, keys));
 
   const readAll = async (ids: Buffer): Promise<Buffer> => {
