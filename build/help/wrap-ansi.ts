@@ -15,7 +15,7 @@ function wrapLine(line: string, width: number): string[] {
     const start = row === '' ? '' : `${row} `;
     const used = displayWidth(start);
     const needed = displayWidth(word);
-    if (used + needed <= width) {
+    if (used + needed <= width || word === '') {
       row = start + word;
     } else if (needed <= width || rowsOf(needed, width) < rowsOf(used + needed, width)) {
       if (row !== '') rows.push(row);
