@@ -187,6 +187,9 @@ login('asks for no passphrase of a key the server does not want', () =>
     await withRemote(server, { identityFiles: [unwanted, server.identityFile], passphrase }, (remote) =>
       remote.put('x', Buffer.from('1')),
     );
+    await withRemote(server, { identityFiles: [unwanted], passphrase }, async (remote) => {
+      assert.match((await failure(remote.get('x'))).message, new RegExp(`refused were ${unwanted}$`));
+    });
   }),
 );
 

@@ -285,6 +285,7 @@ lanes('are free again for those who wait when a call that waits is aborted', () 
   withSshd({ maxSessions: 1 }, (server) =>
     withRemote(server, { settings: { lanes: 1, maxConnections: 1 } }, async (remote) => {
       const stop = new AbortController();
+      await putAtOnce(remote, 2, server, 1); // now it is known that there will be one channel
       const first = remote.put('first', Buffer.alloc(20 * MIB));
       const second = remote.put('second', Buffer.alloc(10), { signal: stop.signal });
       const third = remote.put('third', Buffer.alloc(10));
@@ -296,7 +297,7 @@ lanes('are free again for those who wait when a call that waits is aborted', () 
       assert.is(await second.catch((error: unknown) => error), stop.signal.reason);
       assert.ok(busy, 'it did not wait for its turn to say so');
       await Promise.all([done, third]);
-      assert.equal(await names(remote), ['first', 'third']);
+      assert.equal(await names(remote), ['first', 'p0', 'p1', 'third']);
     }),
   ),
 );

@@ -28,7 +28,11 @@ export async function putFile(
     handle = await inFolder(channel, posix.dirname(temporary), () =>
       channel.request<Buffer>((sftp, done) => sftp.open(temporary, 'wx', 0o600, done)),
     );
-    await upload(channel, handle, bytes, options, state);
+    const storedBytes = await upload(channel, handle, bytes, options, state);
+    if (storedBytes !== bytes.length) {
+      const reason = `the server holds ${storedBytes} of ${bytes.length} bytes`;
+      throw new RemoteError(`${doing}: ${reason}`, { retryable: true });
+    }
     options.signal?.throwIfAborted();
     // Second order: only now, whole and durable, does it get its name.
     await inFolder(channel, posix.dirname(path), () => replace(channel, temporary, path));

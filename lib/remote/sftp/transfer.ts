@@ -1,4 +1,3 @@
-import { RemoteError } from '../../errors.ts';
 import type { PutOptions } from '../remote.ts';
 import type { SftpChannel } from './channel.ts';
 import { orAborted } from './waiting.ts';
@@ -52,8 +51,9 @@ export interface Upload {
 }
 
 /**
- * Fills a file that was just opened, makes it durable where the server offers that, checks its size and closes it:
+ * Fills a file that was just opened, makes it durable where the server offers that, asks for its size and closes it:
  * all in one go, as the server works off a file's requests in order (draft-ietf-secsh-filexfer-02, section 6.1).
+ * @returns the size the server says the file has, in bytes
  */
 export async function upload(
   channel: SftpChannel,
@@ -61,7 +61,7 @@ export async function upload(
   bytes: Uint8Array,
   { signal, onSent }: PutOptions,
   state: Upload,
-): Promise<void> {
+): Promise<number> {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const pieceBytes = channel.maxWriteBytes;
   let sentBytes = 0;
@@ -101,11 +101,7 @@ export async function upload(
   }
   if (buffer.length === 0) onSent?.(0);
   await pipeline(requests(), signal);
-  if (storedBytes !== buffer.length) {
-    throw new RemoteError(`check the upload: the server holds ${storedBytes} of ${buffer.length} bytes`, {
-      retryable: true,
-    });
-  }
+  return storedBytes;
 }
 
 /** @returns the `length` bytes from `offset`, or as many as the file holds. */
