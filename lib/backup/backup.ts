@@ -83,7 +83,9 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
   const matchKey = matchKeyOf(sourcePaths);
   const completeIds = await listBackupIds(repository);
   await abandonExpiredRuns(journal, new Date(now().getTime() - EXPIRE_AFTER_MS), request.stateFolder);
-  const checkpoints = await readCheckpoints(repository);
+  const checkpoints = await readCheckpoints(repository, ({ message }) =>
+    deps.progress({ type: 'notice', text: `a checkpoint is damaged and not used: ${message}` }),
+  );
   const isLeftOver = ({ backupId }: BackupHeader) => completeIds.includes(backupId);
   const checkpoint = hasUnfinishedRun(journal, journalRepository, matchKey)
     ? null

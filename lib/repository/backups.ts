@@ -1,3 +1,4 @@
+import { DamagedError } from '../errors.ts';
 import {
   BACKUP_ID,
   type BackupHeader,
@@ -37,9 +38,15 @@ export function putBackup(repository: Repository, header: BackupHeader): Promise
   return putHeader(repository, 'complete', header);
 }
 
-/** @returns the headers of the checkpoints on the remote, the oldest first */
-export function readCheckpoints(repository: Repository): Promise<BackupHeader[]> {
-  return readHeaders(repository, 'unfinished');
+/**
+ * @param onDamaged told of checkpoints that cannot be read, which are left out; without it they are an error
+ * @returns the headers of the checkpoints on the remote, the oldest first
+ */
+export function readCheckpoints(
+  repository: Repository,
+  onDamaged?: (error: DamagedError) => void,
+): Promise<BackupHeader[]> {
+  return readHeaders(repository, 'unfinished', onDamaged);
 }
 
 /** @returns what another machine needs to go on with this backup, or `null` when there is no checkpoint of it */
@@ -66,11 +73,20 @@ async function listIds({ remote }: Pick<Repository, 'remote'>, state: State): Pr
   return ids.sort();
 }
 
-async function readHeaders(repository: Repository, state: State): Promise<BackupHeader[]> {
+async function readHeaders(
+  repository: Repository,
+  state: State,
+  onDamaged?: (error: DamagedError) => void,
+): Promise<BackupHeader[]> {
   const headers: BackupHeader[] = [];
   await concurrently(await listIds(repository, state), FETCHES_AT_ONCE, async (id) => {
-    const header = await readHeader(repository, state, id);
-    if (header !== null) headers.push(header); // removed since it was listed
+    try {
+      const header = await readHeader(repository, state, id);
+      if (header !== null) headers.push(header); // else it was removed since it was listed
+    } catch (error) {
+      if (onDamaged === undefined || !(error instanceof DamagedError)) throw error;
+      onDamaged(error);
+    }
   });
   return headers.sort((a, b) => (a.backupId < b.backupId ? -1 : 1));
 }

@@ -8,20 +8,19 @@ export async function concurrently<Item>(
   work: (item: Item) => Promise<void>,
 ): Promise<void> {
   const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
-  let failed = false;
+  const failures: unknown[] = [];
   const worker = async () => {
     try {
       for (;;) {
-        if (failed) return;
+        if (failures.length > 0) return;
         const next = await iterator.next();
         if (next.done) return;
         await work(next.value);
       }
     } catch (error) {
-      failed = true;
-      throw error;
+      failures.push(error);
     }
   };
-  const outcomes = await Promise.allSettled(Array.from({ length: limit }, worker));
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  await Promise.all(Array.from({ length: limit }, worker));
+  if (failures.length > 0) throw failures[0];
 }
