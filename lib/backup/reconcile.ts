@@ -1,13 +1,12 @@
 import { DamagedError } from '../errors.ts';
-import { HEADER_BYTES } from '../format/envelope.ts';
-import { openPackDirectory, packDirectoryRange } from '../format/pack.ts';
-import { encodeDirectory, type PackEntry, TRAILER_BYTES } from '../format/pack-directory.ts';
+import { encodeDirectory } from '../format/pack-directory.ts';
 import type { Journal } from '../journal/database.ts';
 import { forgetPacks, insertDurablePack, knownPacks } from '../journal/packs.ts';
 import type { Progress } from '../progress.ts';
 import { concurrently } from '../repository/concurrently.ts';
 import { syncIndexes } from '../repository/indexes.ts';
-import { PACKS_PREFIX, packName, type Repository } from '../repository/repository.ts';
+import { listPacks, readPackDirectory } from '../repository/pack-directories.ts';
+import type { Repository } from '../repository/repository.ts';
 
 export interface ReconcileDeps {
   readonly repository: Repository;
@@ -18,8 +17,6 @@ export interface ReconcileDeps {
 }
 
 const ADOPTIONS_AT_ONCE = 4;
-/** Holds the directory of a pack of some 1,500 chunks; that of a larger one is asked for in a second request. */
-const TAIL_BYTES = 64 * 1024;
 
 /**
  * Brings the journal's packs in line with the remote's, whatever happened to either: reads indexes it has not seen, lists
@@ -53,16 +50,6 @@ export async function reconcilePacks(deps: ReconcileDeps): Promise<number> {
   return lost.length;
 }
 
-/** @returns the size of every pack on the remote, by its SHA-256 in hexadecimal */
-async function listPacks({ remote }: Repository): Promise<Map<string, number>> {
-  const sizes = new Map<string, number>();
-  for await (const { name, sizeBytes } of remote.list(PACKS_PREFIX)) {
-    const sha256 = name.slice(name.lastIndexOf('/') + 1);
-    if (/^[0-9a-f]{64}$/.test(sha256)) sizes.set(sha256, sizeBytes);
-  }
-  return sizes;
-}
-
 /** A pack tells by itself what it holds. */
 async function adopt(
   name: string,
@@ -70,7 +57,7 @@ async function adopt(
   { repository, journal, journalRepository, progress }: ReconcileDeps,
 ): Promise<void> {
   try {
-    const chunks = await readDirectory(repository, name, sizeBytes);
+    const chunks = await readPackDirectory(repository, name, sizeBytes);
     if (chunks === null) return;
     const directory = encodeDirectory(chunks);
     const pack = { name: Buffer.from(name, 'hex'), size: sizeBytes, chunks, directory };
@@ -83,24 +70,4 @@ async function adopt(
       text: `pack ${name} on the remote is damaged and not used: ${error.message}`,
     });
   }
-}
-
-async function readDirectory(
-  { remote, keys }: Repository,
-  name: string,
-  sizeBytes: number,
-): Promise<PackEntry[] | null> {
-  const object = packName(name);
-  const tailOffset = Math.max(0, sizeBytes - TAIL_BYTES);
-  const [header, tail] = await Promise.all([
-    remote.get(object, { offset: 0, length: HEADER_BYTES }),
-    remote.get(object, { offset: tailOffset, length: sizeBytes - tailOffset }),
-  ]);
-  if (header === null || tail === null) return null; // removed since it was listed
-  const { offset, length } = packDirectoryRange(tail.subarray(-TRAILER_BYTES), sizeBytes, object);
-  const sealed =
-    offset >= tailOffset
-      ? tail.subarray(offset - tailOffset, offset - tailOffset + length)
-      : await remote.get(object, { offset, length });
-  return sealed === null ? null : openPackDirectory(keys, header, sealed, sizeBytes, object);
 }

@@ -53,6 +53,6 @@ export async function createRepository(
 }
 
 /** A key file is named by the first 16 digits of its SHA-256. */
-function keyId(keyFile: Uint8Array): string {
+export function keyId(keyFile: Uint8Array): string {
   return createHash('sha256').update(keyFile).digest('hex').slice(0, 16);
 }

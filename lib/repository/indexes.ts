@@ -1,7 +1,11 @@
-import { createHash } from 'node:crypto';
 import { DamagedError } from '../errors.ts';
-import { openObject, sealObject } from '../format/envelope.ts';
-import { decodePackIndex, encodePackIndex, indexedPackBytes } from '../format/pack-index.ts';
+import { contentName, openObject, sealObject } from '../format/envelope.ts';
+import {
+  decodePackIndex,
+  encodePackIndex,
+  indexedPackBytes,
+  type PackToIndex,
+} from '../format/pack-index.ts';
 import type { Journal } from '../journal/database.ts';
 import { packsWithoutIndex, recordIndex, recordOwnIndex, seenIndexes } from '../journal/packs.ts';
 import { concurrently } from './concurrently.ts';
@@ -25,7 +29,7 @@ export async function syncIndexes(
   await concurrently(unseen, FETCHES_AT_ONCE, async (name) => {
     const bytes = await remote.get(name);
     if (bytes === null) return; // removed since it was listed, by a prune that wrote another in its place
-    if (`${INDEX_PREFIX}${sha256(bytes)}` !== name) {
+    if (`${INDEX_PREFIX}${contentName(bytes)}` !== name) {
       throw new DamagedError(`open ${name}: its bytes do not have the SHA-256 it is named by`, {
         hints: [`'skylock repair' makes indexes anew from the packs.`],
       });
@@ -42,37 +46,44 @@ export async function syncIndexes(
 
 /** Puts indexes that hold every durable pack no index holds yet. */
 export async function putIndexes(
-  { remote, keys }: Repository,
+  repository: Repository,
   journal: Journal,
   journalRepository: number,
 ): Promise<void> {
-  let group: ReturnType<typeof packsWithoutIndex> = [];
-  let bytes = 0;
-  const flush = async () => {
-    if (group.length === 0) return;
-    const plaintext = encodePackIndex(
-      group.map(({ name, size, directory }) => ({ name: name.toString('hex'), sizeBytes: size, directory })),
-    );
-    const sealed = sealObject(keys, 'index', '', plaintext);
-    const name = `${INDEX_PREFIX}${sha256(sealed)}`;
-    await remote.put(name, sealed);
-    recordOwnIndex(
-      journal,
-      journalRepository,
-      name,
-      group.map((pack) => pack.name),
-    );
-    group = [];
-    bytes = 0;
-  };
-  for (const pack of packsWithoutIndex(journal, journalRepository)) {
-    group.push(pack);
-    bytes += indexedPackBytes(0) + pack.directory.length;
-    if (bytes >= INDEX_BYTES) await flush();
+  const packs = packsWithoutIndex(journal, journalRepository).map(({ name, size, directory }) => ({
+    name: name.toString('hex'),
+    sizeBytes: size,
+    directory,
+  }));
+  for await (const { name, group } of writeIndexes(repository, packs)) {
+    const names = group.map((pack) => Buffer.from(pack.name, 'hex'));
+    recordOwnIndex(journal, journalRepository, name, names);
   }
-  await flush();
 }
 
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
+/** Puts indexes of these packs, and tells of each when it is durable. */
+export async function* writeIndexes(
+  { remote, keys }: Repository,
+  packs: Iterable<PackToIndex>,
+): AsyncGenerator<{ readonly name: string; readonly group: readonly PackToIndex[] }, void, void> {
+  for (const group of groupsOf(packs)) {
+    const sealed = sealObject(keys, 'index', '', encodePackIndex(group));
+    const name = `${INDEX_PREFIX}${contentName(sealed)}`;
+    await remote.put(name, sealed);
+    yield { name, group };
+  }
+}
+
+function* groupsOf(packs: Iterable<PackToIndex>): Generator<PackToIndex[]> {
+  let group: PackToIndex[] = [];
+  let bytes = 0;
+  for (const pack of packs) {
+    group.push(pack);
+    bytes += indexedPackBytes(0) + pack.directory.length;
+    if (bytes < INDEX_BYTES) continue;
+    yield group;
+    group = [];
+    bytes = 0;
+  }
+  if (group.length > 0) yield group;
 }

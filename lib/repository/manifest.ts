@@ -2,7 +2,7 @@ import { DamagedError } from '../errors.ts';
 import type { BackupHeader } from '../format/backup-header.ts';
 import { decodeManifest, type Entry, splitChunkIds } from '../format/manifest.ts';
 import type { Journal } from '../journal/database.ts';
-import { chunkLocation } from '../journal/packs.ts';
+import { type ChunkLocation, chunkLocation } from '../journal/packs.ts';
 import { type Frame, type PackReference, type ReadOptions, readFrames } from './chunks.ts';
 import type { Repository } from './repository.ts';
 
@@ -10,22 +10,36 @@ import type { Repository } from './repository.ts';
 const RUN_BYTES = 4 * 1024 * 1024;
 const FETCHES_AHEAD = 3;
 
+/** @returns where a chunk lies, or `null` when no known pack holds it */
+export type LocateChunk = (id: Buffer) => ChunkLocation | null;
+
 /**
  * The entries of a backup in byte order of their paths, read as they are asked for and a little ahead. The journal must
  * know the remote's indexes (`syncIndexes`).
  * @throws DamagedError when the manifest cannot be read whole; what came before is right
  */
-export async function* readManifest(
+export function readManifest(
   repository: Repository,
   journal: Journal,
   journalRepository: number,
   header: BackupHeader,
   options: ReadOptions = {},
 ): AsyncGenerator<Entry, void, void> {
+  const locate = (id: Buffer) => chunkLocation(journal, journalRepository, id);
+  return readManifestBy(locate, repository, header, options);
+}
+
+/** As {@link readManifest}, for whom something else than the journal knows where chunks lie. */
+export async function* readManifestBy(
+  locate: LocateChunk,
+  repository: Repository,
+  header: BackupHeader,
+  options: ReadOptions = {},
+): AsyncGenerator<Entry, void, void> {
   const task = `read manifest of ${header.backupId}`;
   let bytes = 0;
   const pieces = async function* (): AsyncGenerator<Buffer> {
-    const runs = runsOf(journal, journalRepository, header, task);
+    const runs = runsOf(locate, header, task);
     const fetches = runs.map((run) => () => fetchRun(repository, run, task, options));
     for await (const chunks of ahead(fetches, FETCHES_AHEAD)) {
       for (const chunk of chunks) bytes += chunk.length;
@@ -43,16 +57,11 @@ interface Run {
   readonly frames: Frame[];
 }
 
-function* runsOf(
-  journal: Journal,
-  journalRepository: number,
-  header: BackupHeader,
-  task: string,
-): Generator<Run> {
+function* runsOf(locate: LocateChunk, header: BackupHeader, task: string): Generator<Run> {
   let run: (Run & { readonly packId: number }) | null = null;
   let runBytes = 0;
   for (const id of splitChunkIds(header.manifest.chunks)) {
-    const location = chunkLocation(journal, journalRepository, id);
+    const location = locate(id);
     if (location === null) {
       throw new DamagedError(`${task}: no pack is known to hold its chunk ${id.toString('hex')}`, {
         hints: [`'skylock repair' looks for it in the packs.`],
