@@ -59,7 +59,7 @@ async function startProftpd(
   const rfc4716 = execFileSync('ssh-keygen', ['-e', '-f', `${identityFile}.pub`]);
   await writeFile(join(folder, 'authorized_keys'), rfc4716);
   const [user, password] = ['box', 'a pass:word of the b@x'];
-  const { uid, gid } = userInfo();
+  const { uid, gid, username } = userInfo();
   const crypted = execFileSync('perl', ['-e', 'print crypt($ARGV[0], q($6$skylock$))', password]);
   await writeFile(join(folder, 'users'), `${user}:${crypted}:${uid}:${gid}::${loginFolder}:/bin/sh\n`, {
     mode: 0o600,
@@ -82,7 +82,8 @@ async function startProftpd(
     'RequireValidShell off',
     'RootLogin on',
     'AllowOverwrite on',
-    ...(uid === 0 ? ['User root', 'Group root'] : []),
+    `User ${username}`,
+    `Group ${execFileSync('id', ['-gn'], { encoding: 'utf8' }).trim()}`,
     'SFTPEngine on',
     `SFTPLog ${join(folder, 'sftp.log')}`,
     'LogFormat requests "%r"',
@@ -125,18 +126,18 @@ async function listen(
   lines: readonly string[],
 ): Promise<{ child: ChildProcess; port: number }> {
   const file = join(folder, 'proftpd.conf');
+  const said: string[] = [];
   for (let attempt = 0; attempt < 5; attempt++) {
     const port = await freePort();
     await writeFile(file, `Port ${port}\n${lines.join('\n')}\n`);
-    const child = spawn(PROFTPD, ['-n', '-q', '-c', file], {
-      stdio: ['ignore', 'ignore', 'ignore'],
-    });
+    const child = spawn(PROFTPD, ['-n', '-q', '-c', file], { stdio: ['ignore', 'ignore', 'pipe'] });
+    child.stderr.on('data', (text) => said.push(String(text)));
     while (child.exitCode === null && child.signalCode === null) {
       if (await answers(port)) return { child, port };
       await delay(10);
     }
   }
-  throw new Error(`ProFTPD does not start:\n${readFileSync(join(folder, 'system.log'), 'utf8')}`);
+  throw new Error(`ProFTPD does not start:\n${said.join('')}`);
 }
 
 async function answers(port: number): Promise<boolean> {

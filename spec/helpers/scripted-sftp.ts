@@ -16,8 +16,8 @@ const { STATUS_CODE } = ssh2.utils.sftp;
 export interface Script {
   /** Lets in whoever answers well; everybody when absent. */
   readonly authenticate?: (context: AuthContext) => void;
-  /** Status for this request instead of doing it; `'silence'`: no answer at all. `what` is e.g. `rename /a /b`. */
-  readonly answer?: (what: string) => number | 'silence' | undefined;
+  /** The answer to this request instead of doing it: a status, or a failure with these words. `what` is e.g. `rename /a /b`. */
+  readonly answer?: (what: string) => number | string | undefined;
   /** Channels it opens on a connection. */
   readonly maxChannels?: number;
   /** What it says of a file's size. */
@@ -114,7 +114,8 @@ function serve(
   const handle = (id: number, what: string, act: () => number | undefined) => {
     requests.push(what);
     const answer = script.answer?.(what) ?? act();
-    if (typeof answer === 'number') sftp.status(id, answer);
+    if (typeof answer === 'string') sftp.status(id, STATUS_CODE.FAILURE, answer);
+    else if (answer !== undefined) sftp.status(id, answer);
   };
   const statusOf = (path: string) => (files.has(path) ? STATUS_CODE.OK : STATUS_CODE.NO_SUCH_FILE);
 

@@ -456,6 +456,18 @@ trouble('with a file where a folder has to be says which', () =>
   ),
 );
 
+trouble('that speaks of a quota is final and says what to do', () =>
+  withScriptedSftp(
+    { answer: (asked) => (asked.startsWith('write') ? 'Quota exceeded' : undefined) },
+    (server) =>
+      withRemote(server, async (remote) => {
+        const error = await failure(remote.put('x', Buffer.alloc(10)));
+        assert.is(error.retryable, false);
+        assert.is(error.message, 'put x: no space left on the server');
+      }),
+  ),
+);
+
 trouble('without space is final, keeps what it has, and goes on when there is space again', () =>
   withSshd({}, async (server) => {
     if (!mountSmallDisk(server.root)) return skipTest('a full disk behind SFTP', 'a tmpfs cannot be mounted');
