@@ -1,0 +1,197 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { reconcilePacks } from '../../lib/backup/reconcile.ts';
+import { RemoteError } from '../../lib/errors.ts';
+import type { Journal } from '../../lib/journal/database.ts';
+import { chunkLocation, isKnownChunk, knownPacks, packsWithoutIndex } from '../../lib/journal/packs.ts';
+import { rememberRepository } from '../../lib/journal/repositories.ts';
+import type { ProgressEvent } from '../../lib/progress.ts';
+import { putIndexes, syncIndexes } from '../../lib/repository/indexes.ts';
+import { assertRejects, withFlippedBit } from '../format/fixtures.ts';
+import { failingRemote } from '../helpers/failing-remote.ts';
+import { withJournal } from '../journal/fixture.ts';
+import { nameOf, recordPack, repositoryOver, sealPack } from '../repository/fixtures.ts';
+import { idOf } from './fixtures.ts';
+
+type Repository = ReturnType<typeof repositoryOver>;
+
+interface Yard {
+  readonly repository: Repository;
+  readonly journal: Journal;
+  readonly number: number;
+  readonly notices: string[];
+  reconcile(remote?: Repository['remote'] | ReturnType<typeof failingRemote>): Promise<number>;
+  known(name: string): boolean;
+}
+
+function withYard(use: (yard: Yard) => Promise<void>): Promise<void> {
+  return withJournal(({ journal, repository: number }) => use(yardOf(repositoryOver(), journal, number)));
+}
+
+function yardOf(repository: Repository, journal: Journal, number: number): Yard {
+  const notices: string[] = [];
+  const progress = (event: ProgressEvent) => void (event.type === 'notice' && notices.push(event.text));
+  return {
+    repository,
+    journal,
+    number,
+    notices,
+    reconcile: (remote = repository.remote) =>
+      reconcilePacks({ repository: { ...repository, remote }, journal, journalRepository: number, progress }),
+    known: (name) => isKnownChunk(journal, number, idOf(name)),
+  };
+}
+
+/** Puts the packs, and records those that are to be known. */
+function fill(
+  { repository, journal, number }: Yard,
+  names: Record<string, 'known' | 'only put'>,
+): Record<string, string> {
+  const objects: Record<string, string> = {};
+  for (const [name, how] of Object.entries(names)) {
+    const pack = sealPack(name, `${name}2`);
+    repository.remote.objects.set(nameOf(pack), Buffer.from(pack.bytes));
+    if (how === 'known') recordPack(journal, number, pack);
+    objects[name] = nameOf(pack);
+  }
+  return objects;
+}
+
+const reconciling = suite('a journal and its remote');
+
+reconciling('that agree are left as they are, for the price of a listing', () =>
+  withYard(async (yard) => {
+    fill(yard, { a: 'known', b: 'known' });
+    const remote = failingRemote(yard.repository.remote, []);
+    assert.is(await yard.reconcile(remote), 0);
+    assert.equal(remote.calls, ['list index/', 'list packs/']);
+    assert.equal([yard.known('a'), yard.known('b'), yard.notices], [true, true, []]);
+  }),
+);
+
+reconciling('of which one lacks a pack: it is not durable any more, nor is what it held', () =>
+  withYard(async (yard) => {
+    const { a } = fill(yard, { a: 'known', b: 'known' });
+    yard.repository.remote.objects.delete(a!);
+    assert.is(await yard.reconcile(), 1);
+    assert.equal([yard.known('a'), yard.known('a2'), yard.known('b')], [false, false, true]);
+    assert.equal(yard.notices, ['1 pack is missing or short on the remote: what they held is sent again']);
+  }),
+);
+
+for (const [what, change] of Object.entries({
+  short: (bytes: Buffer) => bytes.subarray(0, -1),
+  empty: () => Buffer.alloc(0),
+  'too long': (bytes: Buffer) => Buffer.concat([bytes, Buffer.alloc(1)]),
+})) {
+  reconciling(`of which one has a pack that is ${what}: it is as good as missing`, () =>
+    withYard(async (yard) => {
+      const { a } = fill(yard, { a: 'known' });
+      const { objects } = yard.repository.remote;
+      objects.set(a!, change(objects.get(a!)!));
+      assert.is(await yard.reconcile(), 1);
+      assert.equal([yard.known('a'), knownPacks(yard.journal, yard.number)], [false, []]);
+    }),
+  );
+}
+
+reconciling('may have lost what only an index tells of, as where the journal is new', () =>
+  withYard(async (yard) => {
+    const { a } = fill(yard, { a: 'known', b: 'known' });
+    await putIndexes(yard.repository, yard.journal, yard.number);
+    yard.repository.remote.objects.delete(a!);
+    const other = yardOf(yard.repository, yard.journal, rememberRepository(yard.journal, 'other', 'memory:'));
+    assert.is(await other.reconcile(), 1);
+    assert.equal([other.known('a'), other.known('b')], [false, true]);
+  }),
+);
+
+reconciling('of which one has packs nobody recorded: they are adopted, and told of in the next index', () =>
+  withYard(async (yard) => {
+    fill(yard, { a: 'known', b: 'only put', c: 'only put' });
+    assert.is(await yard.reconcile(), 0);
+    assert.equal([yard.known('b'), yard.known('c2'), yard.notices], [true, true, []]);
+    await putIndexes(yard.repository, yard.journal, yard.number);
+    const other = rememberRepository(yard.journal, 'other', 'memory:');
+    await syncIndexes(yard.repository, yard.journal, other);
+    const { packId: _, ...here } = chunkLocation(yard.journal, yard.number, idOf('c2'))!;
+    const { packId: __, ...there } = chunkLocation(yard.journal, other, idOf('c2'))!;
+    assert.equal(there, here);
+    assert.equal(packsWithoutIndex(yard.journal, yard.number), []);
+  }),
+);
+
+reconciling('adopt a pack of very many chunks, whose directory is long', () =>
+  withYard(async ({ repository, known, reconcile }) => {
+    const pack = sealPack(...Array.from({ length: 1800 }, (_, index) => `many ${index}`));
+    repository.remote.objects.set(nameOf(pack), Buffer.from(pack.bytes));
+    await reconcile();
+    assert.equal([known('many 0'), known('many 1799')], [true, true]);
+  }),
+);
+
+for (const [what, change] of Object.entries({
+  'is cut off': (bytes: Buffer) => bytes.subarray(0, 900),
+  'is empty': () => Buffer.alloc(0),
+  'has a flipped bit in its header': (bytes: Buffer) => withFlippedBit(bytes, 20),
+  'has a flipped bit in its directory': (bytes: Buffer) => withFlippedBit(bytes, bytes.length - 30),
+  'has a flipped bit in its last bytes': (bytes: Buffer) => withFlippedBit(bytes, bytes.length - 1),
+  'is something else': () => Buffer.alloc(5000, 'x'),
+})) {
+  reconciling(`do not adopt a pack that ${what}: it is named, and the others are`, () =>
+    withYard(async (yard) => {
+      const { a } = fill(yard, { a: 'only put', b: 'only put' });
+      const { objects } = yard.repository.remote;
+      objects.set(a!, change(objects.get(a!)!));
+      await yard.reconcile();
+      assert.equal([yard.known('a'), yard.known('b'), yard.notices.length], [false, true, 1]);
+      assert.match(yard.notices.join(), new RegExp(a!.slice(-64)));
+    }),
+  );
+}
+
+reconciling('leave alone what is no pack', () =>
+  withYard(async (yard) => {
+    const { objects } = yard.repository.remote;
+    objects.set('packs/README.txt', Buffer.from('packs live here'));
+    objects.set(`packs/00/${'a'.repeat(64)}`, Buffer.from('in the wrong folder'));
+    assert.is(await yard.reconcile(), 0);
+    assert.equal([knownPacks(yard.journal, yard.number), yard.notices], [[], []]);
+  }),
+);
+
+reconciling('do not mind a pack that vanishes after it was listed', () =>
+  withYard(async (yard) => {
+    fill(yard, { a: 'only put' });
+    const remote = { ...yard.repository.remote, get: async () => null };
+    assert.is(await yard.reconcile(remote), 0);
+    assert.is(yard.known('a'), false);
+  }),
+);
+
+reconciling('do not take for lost what another process puts and records while the remote is listed', () =>
+  withYard(async (yard) => {
+    fill(yard, { a: 'known' });
+    const { remote } = yard.repository;
+    const list = async function* (prefix: string) {
+      yield* [...(await Array.fromAsync(remote.list(prefix)))];
+      if (prefix === 'packs/') fill(yard, { b: 'known' });
+    };
+    assert.is(await yard.reconcile({ ...remote, list }), 0);
+    assert.equal([yard.known('a'), yard.known('b')], [true, true]);
+  }),
+);
+
+reconciling('stay as they are when the listing fails', () =>
+  withYard(async (yard) => {
+    const { a } = fill(yard, { a: 'known', b: 'known' });
+    yard.repository.remote.objects.delete(a!);
+    for (const when of ['before', 'after'] as const) {
+      const remote = failingRemote(yard.repository.remote, [{ verb: 'list', call: 2, when }]);
+      await assertRejects(() => yard.reconcile(remote), RemoteError);
+      assert.equal([yard.known('a'), yard.known('b')], [true, true]);
+    }
+  }),
+);
+
+reconciling.run();

@@ -1,0 +1,246 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import {
+  DamagedError,
+  NoRepositoryError,
+  RemoteError,
+  SkylockError,
+  WrongPasswordError,
+} from '../../lib/errors.ts';
+import { wrapMasterKey } from '../../lib/format/key-file.ts';
+import { memoryRemote } from '../../lib/remote/memory.ts';
+import { createRepository, keyId, refuseExisting, repositoryExists } from '../../lib/repository/create.ts';
+import { openRepository } from '../../lib/repository/open.ts';
+import { assertRejects, type Json, withFlippedBit } from '../format/fixtures.ts';
+import { failingRemote } from '../helpers/failing-remote.ts';
+
+const NOW = new Date('2025-11-07T14:20:30Z');
+/** As little as is allowed, for specs that try many. */
+const CHEAP = { memoryKib: 8 * 1024, passes: 1, lanes: 1 };
+
+const secret = (password: string) => async () => password;
+const create = (remote = memoryRemote(), password = 'correct horse') =>
+  createRepository(remote, { password, label: 'a label', now: NOW });
+
+/** The parts of a repository that is there: config, key files. */
+function partsOf(objects: Map<string, Buffer>): string[] {
+  return [...objects.keys()].map((name) => name.replace(/[0-9a-f]{16}\.json/, '<id>.json'));
+}
+
+const made = suite('a repository that is made');
+
+made('is a config and a key file, and can be opened with its password', async () => {
+  const remote = memoryRemote();
+  const created = await create(remote);
+  assert.equal(partsOf(remote.objects), ['keys/<id>.json', 'skylock.json']);
+  const opened = await openRepository(remote, secret('correct horse'));
+  assert.equal(opened.config, { ...created.config, mac: (opened.config as Json).mac });
+  assert.equal(opened.keys.master.export(), created.keys.master.export());
+});
+
+made('names its key file by its content', async () => {
+  const remote = memoryRemote();
+  await create(remote);
+  const [[name, bytes] = ['', Buffer.alloc(0)]] = remote.objects;
+  assert.is(name, `keys/${keyId(bytes)}.json`);
+});
+
+made('has an id and keys of its own', async () => {
+  const [one, other] = [await create(), await create()];
+  assert.is.not(one.config.repositoryId, other.config.repositoryId);
+  assert.not(one.keys.master.equals(other.keys.master));
+});
+
+made('may have chunks of other sizes, which it keeps', async () => {
+  const remote = memoryRemote();
+  const chunker = { min: 1024, avg: 2048, max: 8192 };
+  await createRepository(remote, { password: 'p', label: '', now: NOW, chunker });
+  const { config } = await openRepository(remote, secret('p'));
+  assert.equal(config.chunker, chunker);
+  assert.is(config.manifestChunker.avg, 64 * 1024);
+});
+
+made('is never made where there is one', async () => {
+  const remote = memoryRemote();
+  assert.is(await repositoryExists(remote), false);
+  await refuseExisting(remote);
+  await create(remote);
+  assert.is(await repositoryExists(remote), true);
+  const before = [...remote.objects];
+  await assertRejects(
+    () => create(remote),
+    SkylockError,
+    /^make repository at memory:: there is one already$/,
+  );
+  await assertRejects(() => refuseExisting(remote), SkylockError);
+  assert.equal([...remote.objects], before);
+});
+
+for (const call of [1, 2]) {
+  for (const when of ['before', 'after'] as const) {
+    made(
+      `and cut short ${when} put ${call} is none, or whole, and can be made again if it is none`,
+      async () => {
+        const remote = memoryRemote();
+        const failing = failingRemote(remote, [{ verb: 'put', call, when }]);
+        await assertRejects(
+          () => createRepository(failing, { password: 'p', label: '', now: NOW }),
+          RemoteError,
+        );
+        const isWhole = call === 2 && when === 'after';
+        assert.is(await repositoryExists(remote), isWhole);
+        if (isWhole) return void (await openRepository(remote, secret('p')));
+        await assertRejects(() => openRepository(remote, secret('p')), NoRepositoryError);
+        const created = await createRepository(remote, { password: 'p', label: '', now: NOW });
+        // The key file that was left over fits no repository, and does not stand in the way of the one that does.
+        const opened = await openRepository(remote, secret('p'));
+        assert.equal(opened.keys.master.export(), created.keys.master.export());
+      },
+    );
+  }
+}
+
+made.run();
+
+const opening = suite('a repository that is opened');
+
+opening('where there is none says so, and asks for no password', async () => {
+  await assertRejects(
+    () => openRepository(memoryRemote(), async () => assert.unreachable() as never),
+    NoRepositoryError,
+    /^open repository at memory:: there is none$/,
+  );
+});
+
+opening('with the wrong password says so', async () => {
+  const remote = memoryRemote();
+  await create(remote);
+  await assertRejects(() => openRepository(remote, secret('wrong')), WrongPasswordError, /wrong password$/);
+});
+
+opening('takes any of its passwords', async () => {
+  const remote = memoryRemote();
+  const { keys, config } = await create(remote, 'first');
+  const options = { repositoryId: config.repositoryId, createdAt: NOW, parameters: CHEAP };
+  const second = await wrapMasterKey(keys.master, 'second', options);
+  remote.objects.set(`keys/${keyId(second)}.json`, second);
+  for (const password of ['first', 'second']) {
+    const opened = await openRepository(remote, secret(password));
+    assert.equal(opened.keys.master.export(), keys.master.export());
+  }
+  await assertRejects(() => openRepository(remote, secret('third')), WrongPasswordError);
+});
+
+opening('goes past a damaged key file where another fits, and tells of it where none does', async () => {
+  const remote = memoryRemote();
+  await create(remote, 'first');
+  remote.objects.set('keys/0000000000000000.json', Buffer.from('{}'));
+  await openRepository(remote, secret('first'));
+  await assertRejects(
+    () => openRepository(remote, secret('wrong')),
+    DamagedError,
+    /keys\/0000000000000000\.json/,
+  );
+});
+
+opening('without any key file says that they are gone', async () => {
+  const remote = memoryRemote();
+  await create(remote);
+  for (const name of remote.objects.keys()) if (name.startsWith('keys/')) remote.objects.delete(name);
+  await assertRejects(
+    () => openRepository(remote, secret('correct horse')),
+    DamagedError,
+    /it has no key file$/,
+  );
+});
+
+opening('tries no more key files than people have passwords: each costs 64 MiB and a while', async () => {
+  const remote = memoryRemote();
+  const { keys, config } = await create(remote, 'first');
+  const first = [...remote.objects].filter(([name]) => name.startsWith('keys/'));
+  for (const [name] of first) remote.objects.delete(name);
+  const options = { repositoryId: config.repositoryId, createdAt: NOW, parameters: CHEAP };
+  const one = await wrapMasterKey(keys.master, 'another', options);
+  for (let index = 0; index < 40; index += 1) remote.objects.set(`keys/${index}.json`, one);
+  const watched = failingRemote(remote, []);
+  await assertRejects(() => openRepository(watched, secret('wrong')), WrongPasswordError);
+  assert.is(watched.calls.filter((call) => call.startsWith('get keys/')).length, 32);
+});
+
+opening('leaves other files among the keys alone', async () => {
+  const remote = memoryRemote();
+  await create(remote);
+  remote.objects.set('keys/README.txt', Buffer.from('these are keys'));
+  const watched = failingRemote(remote, []);
+  await openRepository(watched, secret('correct horse'));
+  assert.not(watched.calls.includes('get keys/README.txt'));
+});
+
+opening('whose config was changed is refused', async () => {
+  const remote = memoryRemote();
+  await create(remote);
+  const config = JSON.parse(remote.objects.get('skylock.json')!.toString());
+  config.chunker.avg *= 2;
+  remote.objects.set('skylock.json', Buffer.from(JSON.stringify(config)));
+  await assertRejects(
+    () => openRepository(remote, secret('correct horse')),
+    DamagedError,
+    /^open repository: skylock\.json has been changed$/,
+  );
+});
+
+opening(
+  'whose config is of a newer format, or none at all, is refused before a password is asked for',
+  async () => {
+    const remote = memoryRemote();
+    await create(remote);
+    const asked = async () => assert.unreachable() as never;
+    const config = JSON.parse(remote.objects.get('skylock.json')!.toString());
+    remote.objects.set('skylock.json', Buffer.from(JSON.stringify({ ...config, format: 2 })));
+    await assertRejects(
+      () => openRepository(remote, asked),
+      SkylockError,
+      /it has format 2, this Skylock knows format 1$/,
+    );
+    remote.objects.set('skylock.json', Buffer.from('no config'));
+    await assertRejects(() => openRepository(remote, asked), DamagedError);
+  },
+);
+
+opening('holds little of a config or key file that is much too long', async () => {
+  const remote = memoryRemote();
+  await create(remote);
+  const lengths: number[] = [];
+  const get: typeof remote.get = async (name, range) => {
+    const bytes = await remote.get(name, range);
+    lengths.push(bytes?.length ?? 0);
+    return bytes;
+  };
+  for (const name of remote.objects.keys()) remote.objects.set(name, Buffer.alloc(1024 * 1024, ' '));
+  await assertRejects(() => openRepository({ ...remote, get }, secret('p')), DamagedError, /too large/);
+  assert.ok(Math.max(...lengths) < 20_000);
+});
+
+opening('of which one bit of the key file was flipped cannot be opened', async () => {
+  const remote = memoryRemote();
+  await create(remote);
+  const [name, bytes] = [...remote.objects].find(([one]) => one.startsWith('keys/'))!;
+  const at = bytes.indexOf('wrapped_key') + 'wrapped_key": "'.length + 3;
+  remote.objects.set(name, withFlippedBit(bytes, at, 0));
+  await assertRejects(() => openRepository(remote, secret('correct horse')), SkylockError);
+});
+
+opening('over a line that breaks fails as the line does', async () => {
+  const remote = memoryRemote();
+  await create(remote);
+  for (const verb of ['get', 'list'] as const) {
+    const failing = failingRemote(remote, [{ verb, call: 1 }]);
+    await assertRejects(
+      () => openRepository(failing, secret('correct horse')),
+      RemoteError,
+      /the line was cut/,
+    );
+  }
+});
+
+opening.run();
