@@ -20,7 +20,7 @@ async function load(
       mkdirSync(dirname(configFile), { recursive: true });
       writeFileSync(configFile, toml);
     }
-    return { ...loadConfig({ flags: {}, env: {}, home, cwd: '/work', ...inputs }), home };
+    return { ...loadConfig({ flags: {}, env: {}, home, cwd: '/here', ...inputs }), home };
   });
 }
 
@@ -96,7 +96,7 @@ settings('takes flags over environment over file', async () => {
   const both = await load(toml, { env });
   assert.is(both.remote, '/env');
   assert.is(both.connections, 1);
-  assert.is(both.identityFile, '/work/key');
+  assert.is(both.identityFile, '/here/key');
   assert.is(both.knownHosts, join(both.home, 'known'));
   const all = await load(toml, { env, flags: { remote: '/flag', connections: '8', 'insecure-http': false } });
   assert.is(all.remote, '/flag');
