@@ -147,10 +147,13 @@ export function openStateFile(
     const end = closing(journal, run, list.listed);
     await handle.truncate(await write(handle, list.listEnd, end));
     await handle.sync();
+    const written = await handle.stat({ bigint: true });
     await rename(next, file);
     await syncFolder(folder);
-    const { ino, size, ctimeNs } = await handle.stat({ bigint: true }); // renaming sets the ctime
-    current = { ...list, closing: end, inode: ino, size, ctimeNs };
+    const { ino, size, mtimeNs, ctimeNs } = await handle.stat({ bigint: true }); // renaming sets the ctime
+    // Who touched it before this look would never be noticed again: the next save writes it anew.
+    const isOurs = size === written.size && mtimeNs === written.mtimeNs;
+    current = isOurs ? { ...list, closing: end, inode: ino, size, ctimeNs } : null;
   }
 
   return {
