@@ -37,6 +37,8 @@ export interface Parts {
   put(entry: RestoreEntry, fd: number): void;
   /** Removes what there is of the file. */
   discard(entry: RestoreEntry): void;
+  /** A file of the backup that is called like a part file is not one. */
+  disown(entry: RestoreEntry): void;
   /** Remembers what earlier restores have left in a folder, once. */
   lookForLeftovers(folder: string): void;
   close(): void;
@@ -176,6 +178,11 @@ export function createParts({ plan, target, tally, overwrite, userId, tag }: Par
       } catch {
         // There is none, or it cannot be removed: the next restore finds it.
       }
+    },
+
+    disown({ path }) {
+      const part = parsePartName(nameOf(path));
+      if (part !== null) claimLeftovers(plan, bytes(folderOf(text(path))), part.key);
     },
 
     lookForLeftovers(folder) {

@@ -38,6 +38,7 @@ export async function planFile(entry: RestoreEntry, deps: FileDeps): Promise<voi
   const { plan, target, parts, overwrite } = deps;
   const path = entry.path.toString('latin1');
   parts.lookForLeftovers(folderOf(path));
+  parts.disown(entry);
   const found = lookAt(target, path);
   if (found?.isFile() && (await isRight(entry, found, deps))) return settle(entry, found, deps);
   if (found !== null) clearWay(path, found, false, deps);

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { BackupHeader } from '../../lib/format/backup-header.ts';
@@ -43,6 +44,8 @@ export async function withBench(use: (bench: Bench) => Promise<void>): Promise<v
       await use({ folder, remote, repository, journal, journalRepository });
     } finally {
       journal.close();
+      // Folders were restored that do not let even their owner remove what is in them.
+      execFileSync('chmod', ['-R', 'u+rwX', folder]);
     }
   });
 }
