@@ -168,9 +168,8 @@ opening('tries no more key files than people have passwords: each costs 64 MiB a
 });
 
 opening('leaves other files among the keys alone', async () => {
-  const remote = memoryRemote();
+  const remote = memoryRemote(new Map([['keys/README.txt', Buffer.from('these are keys')]]));
   await create(remote);
-  remote.objects.set('keys/README.txt', Buffer.from('these are keys'));
   const watched = failingRemote(remote, []);
   await openRepository(watched, secret('correct horse'));
   assert.not(watched.calls.includes('get keys/README.txt'));
