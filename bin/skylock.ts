@@ -2,6 +2,7 @@
 import { enableCompileCache } from 'node:module';
 import { homedir, hostname } from 'node:os';
 import { isAbsolute, join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 
 const interrupt = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -14,6 +15,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     interrupt.abort();
   });
 }
+// A pack's bytes lie outside V8's heap. Counted for themselves they make V8 collect every 64 MiB, 120 times a gigabyte;
+// counted with the heap, 30 times. A third less processor time; a V8 without this flag passes over it.
+setFlagsFromString('--external-memory-accounted-in-global-limit');
 // Files are private unless a mode says otherwise.
 process.umask(0o077);
 
