@@ -9,7 +9,7 @@ import { readBackup } from '../../lib/repository/backups.ts';
 import { restore } from '../../lib/restore/restore.ts';
 import { testMaster } from '../format/fixtures.ts';
 
-const [folder = '', backupId = '', lastEvent = ''] = process.argv.slice(2);
+const [folder = '', backupId = '', target = '', lastEvent = ''] = process.argv.slice(2);
 const remote = await openLocal(join(folder, 'repository'), { temporaryToken: 'spec' });
 const config = { repositoryId: 'r', chunker: DATA_CHUNK_SIZES, manifestChunker: MANIFEST_CHUNK_SIZES };
 const repository = { remote, config, keys: repositoryKeys(testMaster()) };
@@ -19,7 +19,7 @@ await restore(
   {
     backup: (await readBackup(repository, backupId))!,
     paths: [],
-    target: join(folder, 'target'),
+    target,
     overwrite: 'never',
     owner: identifyProcess(process.pid)!,
     userId: process.getuid!(),
