@@ -71,6 +71,19 @@ export type ProgressEvent =
       readonly fetchedBytes: number;
     }
   | {
+      /** What a look at the repository turns to: `indexes`, `packs`. */
+      readonly type: 'checking';
+      readonly what: string;
+    }
+  | {
+      /** One after the other: the files the backups list, then the packs that are read. */
+      readonly type: 'check_planned';
+      readonly unit: 'file' | 'pack';
+      readonly total: number;
+      readonly totalBytes: number;
+    }
+  | { readonly type: 'checked'; readonly done: number; readonly doneBytes: number }
+  | {
       /** An entry that could not be read, or restored; the flow goes on without it. */
       readonly type: 'entry_failed';
       readonly path: string;

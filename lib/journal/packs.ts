@@ -207,3 +207,21 @@ export function forgetPacks(journal: Journal, packIds: readonly number[]): void 
     for (const pack of packIds) deletePack(journal).run({ pack });
   });
 }
+
+const deletePacks = statement<{ repository: number }>()((db, p) =>
+  db.deleteFrom('pack').where('repository', '=', p.repository),
+);
+const deleteIndexes = statement<{ repository: number }>()((db, p) =>
+  db.deleteFrom('index_seen').where('repository', '=', p.repository),
+);
+
+/**
+ * Forgets all that is known of the remote's packs and indexes, which are then read anew. After other packs have taken the
+ * place of damaged ones no less is right: a chunk is remembered at one of its places only.
+ */
+export function forgetAllPacks(journal: Journal, repository: number): void {
+  journal.transaction(() => {
+    deletePacks(journal).run({ repository });
+    deleteIndexes(journal).run({ repository });
+  });
+}

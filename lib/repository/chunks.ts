@@ -2,7 +2,7 @@ import { DamagedError } from '../errors.ts';
 import { HEADER_BYTES } from '../format/envelope.ts';
 import { chunkId } from '../format/keys.ts';
 import { openFrame, packKey } from '../format/pack.ts';
-import type { Compression } from '../format/pack-directory.ts';
+import type { Compression, PackEntry } from '../format/pack-directory.ts';
 import type { ByteRange } from '../remote/remote.ts';
 import { packName, type Repository } from './repository.ts';
 
@@ -132,19 +132,33 @@ function* openSpan<F extends Frame>(
     const offset = frame.offset - range.offset;
     try {
       const sealed = bytes.subarray(offset, offset + storedSize);
-      const chunk = openFrame(key, position, { id, compression, offset, storedSize, size }, sealed);
-      // The seal proves that the writer gave it this id; this, that the writer was right.
-      if (!chunkId(keys, chunk).equals(id)) {
-        throw new DamagedError(
-          `open chunk ${id.toString('hex')}: its bytes were damaged when they were stored`,
-        );
-      }
-      yield { frame, chunk, damage: null };
+      const entry = { id, compression, offset, storedSize, size };
+      yield { frame, chunk: openChunk(keys, key, position, entry, sealed), damage: null };
     } catch (error) {
       if (!(error instanceof DamagedError)) throw error;
       yield { frame, chunk: null, damage: new DamagedError(`read ${name}: ${error.message}`) };
     }
   }
+}
+
+/**
+ * @param key the pack's
+ * @param position the frame's number in the pack
+ * @throws DamagedError unless it is the chunk its id names
+ */
+export function openChunk(
+  keys: Repository['keys'],
+  key: ReturnType<typeof packKey>,
+  position: number,
+  entry: PackEntry,
+  sealed: Uint8Array,
+): Buffer {
+  const chunk = openFrame(key, position, entry, sealed);
+  // The seal proves that the writer gave it this id; this, that the writer was right.
+  if (chunkId(keys, chunk).equals(entry.id)) return chunk;
+  throw new DamagedError(
+    `open chunk ${entry.id.toString('hex')}: its bytes were damaged when they were stored`,
+  );
 }
 
 function* damaged<F extends Frame>(frames: readonly F[], damage: DamagedError): Generator<OpenedFrame<F>> {

@@ -82,9 +82,9 @@ export function drawEnd(tally: Tally, look: Look): string[] {
 }
 
 /** @returns `25/150 files (16%) [RESUMED]` */
-export function labelOf({ doneFiles, totalFiles, resumed }: Tally): string {
-  if (totalFiles === null) return formatCount(doneFiles, 'file');
-  const share = `${doneFiles}/${totalFiles} files (${formatPercent(doneFiles, totalFiles)})`;
+export function labelOf({ doneFiles, totalFiles, unit, resumed }: Tally): string {
+  if (totalFiles === null) return formatCount(doneFiles, unit);
+  const share = `${doneFiles}/${totalFiles} ${unit}s (${formatPercent(doneFiles, totalFiles)})`;
   return resumed ? share + RESUMED : share;
 }
 

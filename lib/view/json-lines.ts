@@ -4,6 +4,7 @@ import type { ProgressView } from './progress.ts';
 import type { Terminal } from './terminal.ts';
 
 const PERIOD_MS = 100;
+const FREQUENT: ReadonlySet<string> = new Set(['uploaded', 'restored', 'checked']);
 
 /** Each event one JSON object a line; of those that come by the thousand ten a second of a kind, and always the last. */
 export function startJsonLines(terminal: Terminal, { every }: Clock): ProgressView {
@@ -44,5 +45,5 @@ export function startJsonLines(terminal: Terminal, { every }: Clock): ProgressVi
 function frequentKind(event: ProgressEvent): string | null {
   if (event.type === 'lane') return `lane ${event.lane}`;
   if (event.type === 'source_scanning' && event.files !== undefined) return `source ${event.path}`;
-  return event.type === 'uploaded' || event.type === 'restored' ? event.type : null;
+  return FREQUENT.has(event.type) ? event.type : null;
 }

@@ -24,6 +24,8 @@ export interface Tally {
   restoring: boolean;
   /** What an earlier run left is counted as done. */
   resumed: boolean;
+  /** What `totalFiles` counts. */
+  unit: 'file' | 'pack';
   /** `null` until the flow knows how much there is to do. */
   totalFiles: number | null;
   totalBytes: number;
@@ -34,7 +36,7 @@ export interface Tally {
   readonly scanning: Set<string>;
   /** By number. */
   readonly lanes: Map<number, Lane>;
-  readonly rate: Rate;
+  rate: Rate;
   retry: { readonly reason: string; readonly atMs: number; readonly untilMs: number } | null;
 }
 
@@ -45,6 +47,7 @@ export function createTally(nowMs: number): Tally {
     startedMs: nowMs,
     restoring: false,
     resumed: false,
+    unit: 'file',
     totalFiles: null,
     totalBytes: 0,
     doneFiles: 0,
@@ -90,6 +93,20 @@ export function addToTally(tally: Tally, event: ProgressEvent, nowMs: number): v
     case 'restore_planned':
       tally.resumed = event.presentFiles > 0;
       addPlan(tally, event, { files: event.presentFiles, bytes: event.presentBytes }, nowMs);
+      break;
+    case 'check_planned':
+      // A second plan begins anew at nothing: what was counted before has no part in its rate.
+      tally.unit = event.unit;
+      tally.rate = createRate();
+      addPlan(
+        tally,
+        { totalFiles: event.total, totalBytes: event.totalBytes },
+        { files: 0, bytes: 0 },
+        nowMs,
+      );
+      break;
+    case 'checked':
+      addDone(tally, event.done, event.doneBytes);
       break;
     case 'publishing':
       enter(tally, 'publishing', nowMs);

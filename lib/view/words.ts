@@ -27,6 +27,13 @@ export function announce(event: ProgressEvent, resumed: boolean): string[] {
           ? [`   ✅ Already restored: ${shareOfFiles(event.presentFiles, event.totalFiles)}`]
           : []),
       ];
+    case 'checking':
+      return [`🔎 Checking ${event.what}`];
+    case 'check_planned':
+      return [
+        '',
+        `📊 Total: ${formatCount(event.total, event.unit)} to check, ${formatBytes(event.totalBytes)}`,
+      ];
     default:
       return [];
   }
