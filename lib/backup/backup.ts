@@ -180,9 +180,9 @@ async function backUpClaimed(
     completeRun(journal, run);
     await state.remove().catch(() => {});
     await removeCheckpoint(repository, run.backupId).catch(() => {});
-    const { files, folders, bytes } = header;
+    const { backupId, files, folders, bytes } = header;
     return {
-      backupId: run.backupId,
+      backupId,
       resumed: run.resumed,
       files,
       folders,

@@ -1,10 +1,9 @@
-import { SkylockError } from '../errors.ts';
 import type { BackupHeader, BackupProgress } from '../format/backup-header.ts';
 import { createChunker } from '../format/chunker.ts';
 import type { Journal } from '../journal/database.ts';
 import { pendingFiles, recordUploaded, uploadedEntries } from '../journal/entries.ts';
 import type { Owner } from '../journal/owner.ts';
-import { type Run, totalsOf } from '../journal/runs.ts';
+import { type Run, renameRun, totalsOf } from '../journal/runs.ts';
 import { putBackup, readBackup } from '../repository/backups.ts';
 import { putIndexes } from '../repository/indexes.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -37,8 +36,8 @@ export async function publish(facts: BackupFacts, deps: PublishDeps): Promise<Ba
   if (!pendingFiles(journal, run.sourceSet).next().done) {
     throw new Error(`publish backup ${run.backupId}: a file is still to be uploaded`);
   }
-  const header = await assemble('complete', facts, deps);
-  await refuseForeign(repository, header);
+  const assembled = await assemble('complete', facts, deps);
+  const header = { ...assembled, backupId: await freeId(assembled, deps) };
   await putBackup(repository, header);
   return header;
 }
@@ -108,13 +107,14 @@ function manifestInHand(): FileInHand {
   return { entry: 0n, path: Buffer.alloc(0), sizeBytes: Number.POSITIVE_INFINITY, attempt: 1 };
 }
 
-/** Two machines may have begun in the same second. Our own, put just before a kill, is put again. */
-async function refuseForeign(repository: Repository, header: BackupHeader): Promise<void> {
-  const there = await readBackup(repository, header.backupId);
-  if (there === null || (there.host === header.host && there.matchKey === header.matchKey)) return;
-  throw new SkylockError(`publish backup ${header.backupId}: ${there.host} has one of this id`, {
-    hints: [
-      `Run 'skylock cleanup ${header.backupId}' and the same backup again: it gets a new id, and nothing is sent again.`,
-    ],
-  });
+/**
+ * Two machines may have begun in the same second: the one that is ready first has the id, and the other takes the next.
+ * Our own backup, put just before a kill, is put again.
+ */
+async function freeId(header: BackupHeader, { journal, repository, run }: PublishDeps): Promise<string> {
+  const isForeign = async (backupId: string): Promise<boolean> => {
+    const there = await readBackup(repository, backupId);
+    return there !== null && (there.host !== header.host || there.matchKey !== header.matchKey);
+  };
+  return (await isForeign(header.backupId)) ? renameRun(journal, run, isForeign) : header.backupId;
 }

@@ -188,6 +188,31 @@ function freeInstant(journal: Journal, now: Date, takenIds: ReadonlySet<string>)
   }
 }
 
+const setBackupId = statement<{ id: number; backupId: string }>()((db, { id, backupId }) =>
+  db.updateTable('run').set({ backup_id: backupId }).where('id', '=', id),
+);
+
+/**
+ * Gives the run the next id that is free here and on the remote: another machine, which began in the same second, has
+ * published a backup under its own.
+ * @param isTaken on the remote
+ */
+export async function renameRun(
+  journal: Journal,
+  run: Run,
+  isTaken: (backupId: string) => Promise<boolean>,
+): Promise<string> {
+  const takenIds = new Set<string>();
+  for (;;) {
+    const backupId = backupIdAt(freeInstant(journal, run.startedAt, takenIds));
+    if (await isTaken(backupId)) takenIds.add(backupId);
+    else {
+      setBackupId(journal).run({ id: run.id, backupId });
+      return backupId;
+    }
+  }
+}
+
 /** @returns `YYYYMMDD_HHMMSS`, UTC */
 export function backupIdAt(instant: Date): string {
   const digits = instant.toISOString().replace(/\D/g, '');
