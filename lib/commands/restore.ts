@@ -46,7 +46,7 @@ export const restoreCommand = defineCommand({
     let summary: RestoreSummary;
     let unfinished: string | null = null;
     try {
-      const forSession = { progress: view.report, checkJournal: true };
+      const forSession = { progress: view.report };
       summary = await withSession(cli, options, forSession, async (session) => {
         const { restore } = await import('../restore/restore.ts');
         const { identifyProcess } = await import('../journal/owner.ts');

@@ -36,8 +36,8 @@ export interface ReadOptions {
 
 /** Fetching so much that nobody needs takes less time than another request. */
 const GAP_BYTES = 256 * 1024;
-/** An answer is held whole. A pack of the usual 16 MiB is one. */
-const RANGE_BYTES = 20 * 1024 * 1024;
+/** An answer is held whole, and four packs are read at a time. A pack of the usual 16 MiB is two. */
+const RANGE_BYTES = 10 * 1024 * 1024;
 /** From this share of a pack on, it is fetched whole. */
 const MOST = 3 / 4;
 const HEADER_RANGE: ByteRange = { offset: 0, length: HEADER_BYTES };

@@ -129,7 +129,7 @@ reading('of a large pack come in answers of bounded size', () =>
     const opened = await read(repository, packed, packed.frames);
     assert.ok(opened.every(({ chunk }, index) => chunk?.equals(packed.chunks[index]!)));
     const lengths = asked.map((range) => Number(range.split('+')[1]));
-    assert.ok(lengths.length > 1 && lengths.every((length) => length <= 20 * MIB), lengths.join());
+    assert.ok(lengths.length > 1 && lengths.every((length) => length <= 10 * MIB), lengths.join());
   }),
 );
 

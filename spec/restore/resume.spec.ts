@@ -1,6 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { linkSync, readFileSync, renameSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -119,6 +127,18 @@ interrupted('believes of a part file only what it can verify', () =>
     writeFileSync(path, bytes);
     await restoreInto(bench, backup);
     assertRestored(target, STORED);
+  }),
+);
+
+interrupted('writes zeros over what a part file holds in their place', () =>
+  withBench(async (bench) => {
+    const stored = [folder('/s'), file('/s/a', [noise(70_000), Buffer.alloc(300_000), noise(70_001, 'b')])];
+    const backup = await store(bench, stored);
+    mkdirSync(join(bench.folder, 'target/s'), { recursive: true });
+    const part = join(bench.folder, 'target/s', partName(partKey('a'), '999999999-00000000'));
+    writeFileSync(part, Buffer.alloc(440_001, 0xff), { mode: 0o600 });
+    await restoreInto(bench, backup);
+    assertRestored(join(bench.folder, 'target'), stored);
   }),
 );
 
