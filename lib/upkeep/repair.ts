@@ -1,4 +1,5 @@
 import { DamagedError, LockedError } from '../errors.ts';
+import type { BackupHeader } from '../format/backup-header.ts';
 import { encodeDirectory } from '../format/pack-directory.ts';
 import type { PackToIndex } from '../format/pack-index.ts';
 import type { Journal } from '../journal/database.ts';
@@ -8,9 +9,11 @@ import {
   addPackContents,
   countLostChunks,
   dropDamagedIndexes,
+  locationsOf,
   markMissingPacks,
   markPack,
   openVerifyStore,
+  type StoredLocation,
   type StoredPack,
   storedPacks,
   unlistedPacks,
@@ -20,6 +23,7 @@ import type { Progress } from '../progress.ts';
 import { MAX_GET_BYTES } from '../remote/remote.ts';
 import { concurrently } from '../repository/concurrently.ts';
 import { syncIndexes, writeIndexes } from '../repository/indexes.ts';
+import { readManifestBy } from '../repository/manifest.ts';
 import { readPackDirectory } from '../repository/pack-directories.ts';
 import { CHECKPOINTS_PREFIX, packName, type Repository } from '../repository/repository.ts';
 import { checkData } from './check-data.ts';
@@ -231,12 +235,17 @@ async function putIndexes({ repository, store, dryRun, onAction }: Deps): Promis
   }
 }
 
-/** @returns how many backups cannot be opened; checkpoints that cannot be only stand in the way of the next backup */
+/** @returns how many backups cannot be opened; checkpoints that cannot be used only stand in the way of the next backup */
 async function mendHeaders(deps: Deps): Promise<number> {
   const damaged: DamagedObject[] = [];
-  await checkHeaders(deps.repository, null, {
+  const listed = await checkHeaders(deps.repository, null, {
     damaged: (name, damage) => void damaged.push({ name, damage }),
   });
+  for (const { object, header } of listed) {
+    if (!object.startsWith(CHECKPOINTS_PREFIX)) continue;
+    const damage = await checkListOfFiles(object, await header(), deps);
+    if (damage !== null) damaged.push({ name: object, damage });
+  }
   let backups = 0;
   for (const { name, damage } of damaged) {
     if (name.startsWith(CHECKPOINTS_PREFIX)) await moveAside(name, damage, deps);
@@ -246,6 +255,25 @@ async function mendHeaders(deps: Deps): Promise<number> {
     }
   }
   return backups;
+}
+
+/** @returns why it cannot be read whole, or `null` */
+async function checkListOfFiles(
+  object: string,
+  header: BackupHeader | null,
+  { repository, store, dryRun, signal }: Deps,
+): Promise<string | null> {
+  if (header === null) return null;
+  // Rescued chunks lie in new packs, which a dry run does not put.
+  const isThere = ({ lost, damage }: StoredLocation) => (dryRun ? !lost : damage === null);
+  const locate = (id: Buffer) => locationsOf(store, id).find(isThere) ?? null;
+  try {
+    const entries = readManifestBy(locate, repository, header, { signal });
+    for await (const _ of entries);
+    return null;
+  } catch (error) {
+    return damageOf(error, object);
+  }
 }
 
 async function moveAside(
