@@ -7,8 +7,10 @@ import { initCommand } from './commands/init.ts';
 import { listCommand } from './commands/list.ts';
 import { lsCommand } from './commands/ls.ts';
 import { misuse, NO_COMMAND } from './commands/misuse.ts';
+import { repairCommand } from './commands/repair.ts';
 import { restoreCommand } from './commands/restore.ts';
 import { resumeStatusCommand } from './commands/resume-status.ts';
+import { verifyCommand } from './commands/verify.ts';
 import { FLAGS } from './config/options.ts';
 import { EXIT, type ExitStatus, InterruptedError, SkylockError } from './errors.ts';
 import { createTerminal } from './view/terminal.ts';
@@ -21,6 +23,8 @@ const COMMANDS = [
   cleanupCommand,
   listCommand,
   lsCommand,
+  verifyCommand,
+  repairCommand,
 ];
 
 /** Command line in, exit status out; the only place where errors become words. */
