@@ -10,6 +10,8 @@ import { CONFIG_NAME, KEYS_PREFIX, type Repository } from '../repository/reposit
 import { damageOf } from './damage.ts';
 import type { Findings } from './findings.ts';
 
+const OUR_NAME = /\/[0-9a-f]{16}\.json$/;
+
 /** Looks at `skylock.json` and at every password's key file: those of other passwords can be told to be whole by their names. */
 export async function checkSettings(repository: Repository, findings: Findings): Promise<void> {
   await check(repository, findings, CONFIG_NAME, (bytes) => {
@@ -25,7 +27,8 @@ export async function checkSettings(repository: Repository, findings: Findings):
       if (repositoryId !== repository.config.repositoryId) {
         throw new DamagedError(`open ${name}: it belongs to repository ${repositoryId}`);
       }
-      if (name !== `${KEYS_PREFIX}${keyId(bytes)}.json`) {
+      // Another writer may name it as it likes; what looks like a name of ours must be one.
+      if (OUR_NAME.test(name) && name !== `${KEYS_PREFIX}${keyId(bytes)}.json`) {
         throw new DamagedError(`open ${name}: its bytes do not have the SHA-256 it is named by`);
       }
     });
