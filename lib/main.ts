@@ -57,7 +57,7 @@ function interruption(cause: unknown): InterruptedError {
 }
 
 async function run(cli: Cli): Promise<ExitStatus> {
-  let status: ExitStatus = EXIT.done;
+  let status: ExitStatus | null = null;
   const commands = COMMANDS.map((register) => register(cli, (given) => (status = given)));
   const parser = yargs()
     .scriptName('skylock')
@@ -65,6 +65,7 @@ async function run(cli: Cli): Promise<ExitStatus> {
     .usage('$0 <command>\n\nEncrypted backup to storage you rent. Killed anywhere, it goes on where it was.')
     .options(FLAGS)
     .strict()
+    .parserConfiguration({ 'populate--': true })
     .demandCommand(1, NO_COMMAND)
     .version(packageJson.version)
     .wrap(Math.min(100, cli.terminal.width()))
@@ -80,6 +81,9 @@ async function run(cli: Cli): Promise<ExitStatus> {
   await parser.parseAsync([...cli.argv], {}, (_error: unknown, _argv: unknown, printed: string) => {
     output = printed;
   });
-  if (output !== '') await cli.terminal.result(output);
-  return status;
+  if (status !== null) return status;
+  // Behind `--` yargs takes a command for an argument, runs nothing and is content.
+  if (output === '') throw misuse(NO_COMMAND, cli.argv, commands);
+  await cli.terminal.result(output);
+  return EXIT.done;
 }

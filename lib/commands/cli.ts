@@ -1,5 +1,5 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
-import type { ExitStatus } from '../errors.ts';
+import { type ExitStatus, UsageError } from '../errors.ts';
 import type { Terminal } from '../view/terminal.ts';
 
 /** All that comes in from the process; only `bin` takes it from there. */
@@ -50,7 +50,18 @@ export function defineCommand<Options>(definition: CommandDefinition<Options>): 
     aliases,
     describe,
     builder: builder as CommandModule['builder'] & {},
-    handler: async (argv) =>
-      setStatus(await run(cli, argv as unknown as ArgumentsCamelCase<Options> & Flags)),
+    handler: async (argv) => {
+      const options = withOperands(argv, command) as unknown as ArgumentsCamelCase<Options> & Flags;
+      setStatus(await run(cli, options));
+    },
   });
+}
+
+/** What stands after `--` is a path however it begins. yargs leaves it aside, and would not miss it. */
+function withOperands(argv: ArgumentsCamelCase, command: string): ArgumentsCamelCase {
+  const operands = (argv['--'] ?? []) as readonly string[];
+  if (operands.length === 0) return argv;
+  const list = /\[(\w+)\.\.\]$/.exec(command)?.[1];
+  if (list !== undefined) return { ...argv, [list]: [...((argv[list] ?? []) as string[]), ...operands] };
+  throw new UsageError(`read command line: '${operands[0]}' is one argument too many`);
 }
