@@ -3,6 +3,8 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 STAMP := node_modules/.package-lock.json
 only ?=
 
+# A setup that was cut short begins anew.
+.DELETE_ON_ERROR:
 .PHONY: help setup demo test check format build servers clean
 
 help: ## list the targets
@@ -10,8 +12,11 @@ help: ## list the targets
 
 setup: $(STAMP) ## install what the program needs, the pinned Node included
 
+# Only `node` needs its script: it fetches the pinned Node. The others would compile what is there already, or what is
+# done without.
 $(STAMP): package.json package-lock.json
-	npm ci
+	npm ci --ignore-scripts
+	npm rebuild node
 	@touch $@
 
 demo: setup ## back a sample tree up, kill the backup, resume it, restore, compare
