@@ -1,6 +1,7 @@
 import { EXIT } from '../errors.ts';
 import { formatCount } from '../units.ts';
-import type { Action, RepairSummary } from '../upkeep/repair.ts';
+import type { RepairSummary } from '../upkeep/repair.ts';
+import type { Action } from '../upkeep/repair-step.ts';
 import { chooseProgressFormat, createProgress } from '../view/progress.ts';
 import { type Cli, defineCommand } from './cli.ts';
 import { withSession } from './session.ts';

@@ -3,6 +3,7 @@ import { createPackBuilder, PACK_OVERHEAD_BYTES, type PackBuilder, type SealedPa
 import { type PackEntry, RAW, ZSTD } from '../format/pack-directory.ts';
 import { addFoundPack, addPackContents, locationsOf, type VerifyStore } from '../journal/verify-store.ts';
 import { packName, type Repository } from '../repository/repository.ts';
+import { change } from './repair-step.ts';
 
 /** Chunks of damaged packs that can still be read, on their way into new ones. */
 export interface Rescue {
@@ -18,6 +19,7 @@ export interface RescueDeps {
   readonly repository: Repository;
   readonly store: VerifyStore;
   readonly dryRun: boolean;
+  readonly signal: AbortSignal;
   /** Told when a pack of rescued chunks is durable. */
   readonly onPut: (object: string, chunks: number) => Promise<void>;
 }
@@ -25,7 +27,7 @@ export interface RescueDeps {
 /** What a pack is as a rule; one chunk more than that always has room. */
 const PACK_BYTES = 16 * 1024 * 1024;
 
-export function createRescue({ repository, store, dryRun, onPut }: RescueDeps): Rescue {
+export function createRescue({ repository, store, dryRun, signal, onPut }: RescueDeps): Rescue {
   const { remote, keys, config } = repository;
   let builder: PackBuilder | null = null;
   let sealed: SealedPack[] = [];
@@ -38,7 +40,7 @@ export function createRescue({ repository, store, dryRun, onPut }: RescueDeps): 
   const put = async () => {
     for (const { name, bytes, entries } of sealed) {
       // Order 3: the pack, then who relies on it.
-      if (!dryRun) await remote.put(packName(name), bytes);
+      await change({ dryRun, signal }, () => remote.put(packName(name), bytes, { signal }));
       const pack = { name: Buffer.from(name, 'hex'), size: bytes.length, chunks: entries };
       addPackContents(store, pack);
       addFoundPack(store, pack.name, pack.size);

@@ -8,7 +8,8 @@ import { encodeRepositoryConfig } from '../../lib/format/repository-config.ts';
 import { memoryRemote } from '../../lib/remote/memory.ts';
 import type { Remote } from '../../lib/remote/remote.ts';
 import { putCheckpoint, readBackup } from '../../lib/repository/backups.ts';
-import { type Action, type RepairRequest, type RepairSummary, repair } from '../../lib/upkeep/repair.ts';
+import { type RepairSummary, repair } from '../../lib/upkeep/repair.ts';
+import type { Action, RepairRequest } from '../../lib/upkeep/repair-step.ts';
 import { type Finding, type VerifyRequest, type VerifySummary, verify } from '../../lib/upkeep/verify.ts';
 import { seededBytes } from '../format/fixtures.ts';
 import {
