@@ -1,13 +1,19 @@
 import { hash } from 'node:crypto';
 import { join } from 'node:path';
-import { openObject } from '../../lib/format/envelope.ts';
+import { type BackupHeader, encodeBackupHeader } from '../../lib/format/backup-header.ts';
+import { openObject, sealObject } from '../../lib/format/envelope.ts';
 import { wrapMasterKey } from '../../lib/format/key-file.ts';
-import { splitChunkIds } from '../../lib/format/manifest.ts';
+import { chunkId } from '../../lib/format/keys.ts';
+import { type Entry, encodeEntry, splitChunkIds } from '../../lib/format/manifest.ts';
+import { createPackBuilder } from '../../lib/format/pack.ts';
+import { RAW } from '../../lib/format/pack-directory.ts';
 import { decodePackIndex } from '../../lib/format/pack-index.ts';
 import { encodeRepositoryConfig } from '../../lib/format/repository-config.ts';
 import { memoryRemote } from '../../lib/remote/memory.ts';
 import type { Remote } from '../../lib/remote/remote.ts';
 import { putCheckpoint, readBackup } from '../../lib/repository/backups.ts';
+import { writeIndexes } from '../../lib/repository/indexes.ts';
+import { packName } from '../../lib/repository/repository.ts';
 import { type RepairSummary, repair } from '../../lib/upkeep/repair.ts';
 import type { Action, RepairRequest } from '../../lib/upkeep/repair-step.ts';
 import { type Finding, type VerifyRequest, type VerifySummary, verify } from '../../lib/upkeep/verify.ts';
@@ -239,4 +245,35 @@ export async function contentsOf({ clean, source, backupIds, names }: Stored): P
     }
   }
   return { places: placesIn(clean, names('index/')), chunks };
+}
+
+/** Stores a backup that is sealed and named as it should be, and may tell what is not so. */
+export async function publishAs(
+  { objects, backupIds }: Stored,
+  twist: {
+    readonly id?: string;
+    readonly entry?: (entry: Entry) => Entry;
+    readonly header?: (header: BackupHeader) => BackupHeader;
+  },
+): Promise<string> {
+  const repository = repositoryAt(memoryRemote(objects));
+  const { keys } = repository;
+  const { header, entries } = await readBack(repository, backupIds[1]!);
+  const lines = [...entries.values()].map((entry) => encodeEntry(twist.entry?.(entry) ?? entry));
+  const chunk = Buffer.concat(lines);
+  const id = chunkId(keys, chunk);
+  const builder = createPackBuilder(keys, Buffer.alloc(chunk.length + 1000));
+  builder.add(id, RAW, chunk);
+  const { name, bytes, directory } = builder.seal();
+  await repository.remote.put(packName(name), bytes);
+  await Array.fromAsync(writeIndexes(repository, [{ name, sizeBytes: bytes.length, directory }]));
+  const backupId = twist.id ?? '20300101_000000';
+  const manifest = { sizeBytes: chunk.length, chunks: id };
+  const told = { ...header, backupId, manifest };
+  const object = `backups/${backupId}`;
+  await repository.remote.put(
+    object,
+    sealObject(keys, 'backup', object, encodeBackupHeader(twist.header?.(told) ?? told)),
+  );
+  return object;
 }

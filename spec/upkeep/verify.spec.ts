@@ -10,6 +10,7 @@ import {
   type Contents,
   contentsOf,
   placesIn,
+  publishAs,
   type Stored,
   verifyStored,
   withStored,
@@ -308,6 +309,78 @@ damaged('a remote that cannot be reached is no damage', async () => {
 });
 
 damaged.run();
+
+const lying = suite('a backup that is sealed and wrong');
+
+const isText = (path: Buffer) => path.toString().endsWith('/docs/text');
+
+lying('is right when nothing in it was changed', async () => {
+  await withStored(async (stored) => {
+    await publishAs(stored, {});
+    assert.equal((await verifyStored(stored)).told, []);
+  });
+});
+
+lying('tells of another id, or of the other state', async () => {
+  await withStored(async (stored) => {
+    const other = await publishAs(stored, {
+      header: (header) => ({ ...header, backupId: '20310101_000000' }),
+    });
+    assert.equal([...(await verifyStored(stored, { readShare: 0 })).damage.keys()], [other]);
+    const unfinished = { state: 'unfinished', finishedAt: null } as const;
+    await publishAs(stored, { header: (header) => ({ ...header, ...unfinished }) });
+    assert.equal([...(await verifyStored(stored, { readShare: 0 })).damage.keys()], [other]);
+  });
+});
+
+for (const field of ['files', 'folders', 'bytes'] as const) {
+  lying(`counts other ${field} than it lists`, async () => {
+    await withStored(async (stored) => {
+      const object = await publishAs(stored, {
+        header: (header) => ({ ...header, [field]: header[field] + 1 }),
+      });
+      assert.equal([...(await verifyStored(stored, { readShare: 0 })).damage], [[object, []]]);
+    });
+  });
+}
+
+lying('has a file whose chunks are longer than it', async () => {
+  await withStored(async (stored) => {
+    const object = await publishAs(stored, {
+      entry: (entry) =>
+        entry.type === 'file' && isText(entry.path) ? { ...entry, size: entry.size - 1 } : entry,
+      header: (header) => ({ ...header, bytes: header.bytes - 1 }),
+    });
+    assert.equal([...(await verifyStored(stored)).damage], [[object, ['20300101_000000 docs/text']]]);
+  });
+});
+
+lying('has a file whose chunk is in no index', async () => {
+  await withStored(async (stored) => {
+    const object = await publishAs(stored, {
+      entry: (entry) =>
+        entry.type === 'file' && isText(entry.path) ? { ...entry, chunks: Buffer.alloc(32, 9) } : entry,
+    });
+    const { damage: found, affectedFiles } = await verifyStored(stored);
+    assert.equal([...found], [[object, ['20300101_000000 docs/text']]]);
+    assert.is(affectedFiles, 1);
+  });
+});
+
+lying('lies in a pack that is named for other bytes', async () => {
+  await withStored(async (stored) => {
+    const { objects, names } = stored;
+    const name = `packs/00/${'0'.repeat(64)}`;
+    objects.set(name, objects.get(names('packs/')[0]!)!);
+    const { told } = await verifyStored(stored);
+    assert.equal(
+      told.map(({ kind, object, reason }) => [kind, object, reason]),
+      [['finding', name, 'its bytes do not have the SHA-256 it is named by']],
+    );
+  });
+});
+
+lying.run();
 
 async function packsOfManifests(stored: Stored): Promise<Set<string>> {
   const { places, chunks } = await contentsOf(stored);
