@@ -64,6 +64,15 @@ export function chunkLocation(journal: Journal, repository: number, id: Buffer):
   return locateChunk(journal).get({ repository, id }) ?? null;
 }
 
+/**
+ * Keeps the journal as it is now for the lookups that follow: alone, each would take and give back a lock, which costs
+ * more than the lookup. Nothing may be recorded until the function that is returned was called.
+ */
+export function holdSnapshot(journal: Journal): () => void {
+  journal.guard(() => journal.sqlite.exec('BEGIN'));
+  return () => journal.guard(() => void journal.sqlite.exec('COMMIT'));
+}
+
 const insertPack = statement<{ repository: number; name: Buffer; size: number; directory: Buffer | null }>()(
   (db, p) =>
     db

@@ -66,6 +66,7 @@ const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
 export function createParts({ plan, target, tally, overwrite, userId, tag }: PartsDeps): Parts {
   /** Of files that wait for pieces; the one used last comes last. */
   const open = new Map<number, OpenPart>();
+  let hasLeftovers = false;
   const asRoot = userId === 0;
   const partAt = ({ path }: PathOnly) => target.at(text(path), ownName(path));
   const ownName = (path: Buffer) => partName(partKey(nameOf(path)), tag);
@@ -156,6 +157,7 @@ export function createParts({ plan, target, tally, overwrite, userId, tag }: Par
     },
 
     adopt(entry) {
+      if (!hasLeftovers) return null;
       const path = text(entry.path);
       const [name, ...others] = claimLeftovers(plan, bytes(folderOf(path)), partKey(nameOf(entry.path)));
       for (const other of others) unlinkSync(target.at(path, other));
@@ -193,7 +195,9 @@ export function createParts({ plan, target, tally, overwrite, userId, tag }: Par
         const stats = lstatSync(target.at(inFolder(folder, name)), { throwIfNoEntry: false });
         // Somebody else may have laid it there, or hold it by another name, to change it later.
         const isOurs = stats?.isFile() && stats.nlink === 1 && stats.uid === userId;
-        if (isOurs) noteLeftover(plan, bytes(folder), part.key, name);
+        if (!isOurs) continue;
+        noteLeftover(plan, bytes(folder), part.key, name);
+        hasLeftovers = true;
       }
     },
 

@@ -3,6 +3,7 @@ import { InterruptedError } from '../errors.ts';
 import type { BackupHeader } from '../format/backup-header.ts';
 import type { Journal } from '../journal/database.ts';
 import type { Owner } from '../journal/owner.ts';
+import { holdSnapshot } from '../journal/packs.ts';
 import { openRestorePlan, type RestoreEntry, type RestorePlan, setState } from '../journal/restore-plan.ts';
 import type { Progress } from '../progress.ts';
 import { abortable } from '../repository/chunks.ts';
@@ -18,7 +19,7 @@ import { finish } from './finish.ts';
 import { partTag } from './part-name.ts';
 import { createParts } from './parts.ts';
 import type { Overwrite } from './place.ts';
-import { planEntries } from './plan.ts';
+import { type PlanDeps, planEntries } from './plan.ts';
 import { createTally, type RestoreSummary, type Tally } from './tally.ts';
 import { openTarget, type Target } from './target.ts';
 
@@ -89,7 +90,7 @@ async function restorePlanned(
     const compare = createCompare(repository.keys);
     const shared = { ...deps, plan, target, tally, parts, compare, overwrite, userId, attempt, pause };
 
-    await planEntries(shared);
+    await planWithSnapshot(shared);
     tally.planned(chosen);
     await fetchPieces(shared);
     await finish(shared);
@@ -102,6 +103,16 @@ async function restorePlanned(
     progress({ type: 'notice', text });
   }
   return { backupId, target: request.target, ...tally.summary() };
+}
+
+/** Each file's chunks are looked up in the journal: by the million. */
+async function planWithSnapshot(deps: PlanDeps): Promise<void> {
+  const release = holdSnapshot(deps.journal);
+  try {
+    await planEntries(deps);
+  } finally {
+    release();
+  }
 }
 
 /** What fails for one entry is told, and the others go on. */
