@@ -91,7 +91,7 @@ export function formatDuration(ms: number): string {
     Math.floor(seconds / 3600) % 24,
     Math.floor(seconds / 86_400),
   ];
-  if (d > 0) return `${d}d ${h}h`;
+  if (d > 0) return h > 0 ? `${d}d ${h}h` : `${d}d`;
   if (h > 0) return `${h}h ${String(m).padStart(2, '0')}m`;
   if (m > 0) return `${m}m ${String(s).padStart(2, '0')}s`;
   return `${s}s`;

@@ -96,7 +96,7 @@ formatting('a duration has the two largest units that matter', () => {
     [hour - 600, '59m 59s'],
     [hour - 400, '1h 00m'],
     [2 * hour + 5 * minute + 59 * second, '2h 05m'],
-    [day - 400, '1d 0h'],
+    [day - 400, '1d'],
     [4 * day + 3 * hour + 59 * minute, '4d 3h'],
   ] as const) {
     assert.is(formatDuration(ms), text);

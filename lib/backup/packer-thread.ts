@@ -25,10 +25,15 @@ const buffers = createBufferPool(
 const known = createKnownChunks((id) => isKnownChunk(journal, options.repository, id));
 
 let { packBytes } = options;
+let stopping = false;
 
 port.on('message', (message: ToPacker) => {
   if (message.type === 'start') void run(message.firstNumber);
-  else {
+  else if (message.type === 'stop') {
+    stopping = true;
+    journal.close();
+    port.close(); // the last thing that keeps the thread alive
+  } else {
     packBytes = message.packBytes;
     known.settle(message.number); // the journal knows its chunks from here on
     if (message.buffer !== null) buffers.giveBack(Buffer.from(message.buffer));
@@ -50,7 +55,7 @@ async function run(firstNumber: number): Promise<void> {
       compressOverBytes: options.compressOverBytes,
       firstNumber,
     });
-    for await (const batch of takeTurns(batches, buffers.ready)) {
+    for await (const batch of takeTurns(batches, turn)) {
       tell({ type: 'batch', batch }, batch.pack === null ? [] : [batch.pack.bytes.buffer as ArrayBuffer]);
     }
     tell({ type: 'done' });
@@ -58,6 +63,12 @@ async function run(firstNumber: number): Promise<void> {
     if (!(error instanceof SkylockError)) throw error; // a bug: it reaches the other thread with its stack
     tell({ type: 'failed', message: error.message, hints: error.hints });
   }
+}
+
+/** Before each step: waits for memory, and for ever once the thread is to end. */
+async function turn(): Promise<void> {
+  await buffers.ready();
+  if (stopping) await new Promise(() => {});
 }
 
 function tell(message: FromPacker, transfer: ArrayBuffer[] = []): void {

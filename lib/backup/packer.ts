@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { SkylockError } from '../errors.ts';
@@ -24,6 +25,7 @@ export interface PackerOptions {
 
 export type ToPacker =
   | { readonly type: 'start'; readonly firstNumber: number }
+  | { readonly type: 'stop' }
   /** The batch is in the journal; its pack's memory comes back, with the size that packs should have from now on. */
   | {
       readonly type: 'settled';
@@ -49,6 +51,9 @@ export interface Packer {
   stop(): Promise<void>;
 }
 
+/** A thread that waits for a disk that does not answer is not waited for. */
+const PATIENCE_MS = 5000;
+
 export function startPacker(options: PackerOptions): Packer {
   const worker = new Worker(threadFile(), { workerData: options, stdout: false, stderr: false });
   const arrived: FromPacker[] = [];
@@ -61,6 +66,13 @@ export function startPacker(options: PackerOptions): Packer {
   worker.on('error', (error: Error) => {
     broken = error;
     wake();
+  });
+  const exited = new Promise<void>((resolve) => {
+    worker.on('exit', () => {
+      broken ??= new Error('the thread that packs has ended');
+      wake();
+      resolve();
+    });
   });
 
   const next = async (): Promise<FromPacker> => {
@@ -90,6 +102,9 @@ export function startPacker(options: PackerOptions): Packer {
       tell({ type: 'settled', number, buffer, packBytes }, buffer === null ? [] : [buffer]);
     },
     async stop() {
+      // Asked first: a thread that is terminated while it sets up zstd takes the whole process with it.
+      tell({ type: 'stop' });
+      await Promise.race([exited, sleep(PATIENCE_MS, undefined, { ref: false })]);
       await worker.terminate();
     },
   };

@@ -12,11 +12,11 @@ export async function* takeTurns(
   try {
     let turnEndsAt = performance.now() + TURN_MS;
     for (;;) {
-      await ready();
       if (performance.now() >= turnEndsAt) {
         await setImmediate();
         turnEndsAt = performance.now() + TURN_MS;
       }
+      await ready();
       const next = batches.next();
       if (next.done) return;
       if (next.value !== null) yield next.value;

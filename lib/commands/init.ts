@@ -30,7 +30,7 @@ export const initCommand = defineCommand({
     try {
       await refuseExisting(remote); // before the person thinks of a password
       const password = await readNewPassword(config.password, terminal);
-      const repository = await createRepository(remote, { password, label: cli.host, now: cli.now() });
+      const repository = await createRepository(remote, { password, label: '', now: cli.now() });
       const { configFile } = dataPaths(cli.env, cli.home);
       writeRemote(configFile, formatRemoteUrl(location));
       const { repositoryId } = repository.config;

@@ -89,5 +89,4 @@ async function showSummary({ terminal }: Cli, summary: RestoreSummary, durationM
   terminal.warning(
     `${failures} ${failures === 1 ? 'entry' : 'entries'} could not be restored as named above`,
   );
-  terminal.hint("What was there before is kept; '--overwrite if-changed' replaces what differs.");
 }

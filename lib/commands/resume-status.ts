@@ -54,7 +54,7 @@ async function runsOfJournal(cli: Cli, flags: Flags): Promise<UnfinishedRun[]> {
 /** @returns what the checkpoints on the remote tell of; nothing when no remote and password are configured, or it fails */
 async function runsOfRemote(cli: Cli, flags: Flags): Promise<UnfinishedRun[]> {
   const { remote, password } = loadConfig({ ...cli, flags });
-  if (remote === null || password === null) return [];
+  if (remote === null || password.source === null) return [];
   try {
     return await withSession(cli, flags, { retryForMs: 0 }, async ({ repository }) => {
       const { listBackupIds, readCheckpoints } = await import('../repository/backups.ts');
