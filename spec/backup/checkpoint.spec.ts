@@ -124,7 +124,7 @@ checkpoint(
       assert.is(`resume/${backupId}`, begun[0]);
       const { resumed } = eventOf(events, 'backup_started');
       assert.ok(resumed !== null);
-    assert.is(resumed.totalFiles, FILES);
+      assert.is(resumed.totalFiles, FILES);
       assert.ok(resumed.uploadedFiles > 0);
       // What the checkpoint lists is not even read: it counts as uploaded once it was looked at.
       assert.is(eventOf(events, 'planned').uploadedFiles, resumed.uploadedFiles);
