@@ -2,7 +2,9 @@ import { hash } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { LockedError } from '../../lib/errors.ts';
-import { claimRun, interruptRun } from '../../lib/journal/runs.ts';
+import type { Journal } from '../../lib/journal/database.ts';
+import { claimRun, interruptRun, type Run } from '../../lib/journal/runs.ts';
+import { unfinishedRuns } from '../../lib/journal/unfinished.ts';
 import { memoryRemote } from '../../lib/remote/memory.ts';
 import { seededBytes } from '../format/fixtures.ts';
 import { failingRemote } from '../helpers/failing-remote.ts';
@@ -150,6 +152,20 @@ function damageMuch({ objects, names }: Made): void {
   damage(objects, names('resume/')[0]!, DAMAGES.find(({ name }) => name === 'emptied')!);
 }
 
+/** A backup of other sources runs in this process, unless it does already. */
+function claimElsewhere(journal: Journal, repository: number): Run | null {
+  if (unfinishedRuns(journal).length > 0) return null;
+  return claimRun(journal, {
+    repository,
+    matchKey: Buffer.alloc(32, 1),
+    sourcePaths: [Buffer.from('/elsewhere')],
+    host: 'here',
+    owner: HERE,
+    now: new Date(),
+    takenIds: new Set(),
+  });
+}
+
 repairing('of what is whole changes nothing', async () => {
   await withMade(async (made) => {
     const { actions, done } = await repairStored(made);
@@ -190,22 +206,33 @@ repairing('waits for a backup that runs', async () => {
   await withMade(async (made) => {
     damageMuch(made);
     const names = [...made.objects.keys()];
-    const run = await made.machine.withJournal((journal, repository) =>
-      claimRun(journal, {
-        repository,
-        matchKey: Buffer.alloc(32, 1),
-        sourcePaths: [Buffer.from('/elsewhere')],
-        host: 'here',
-        owner: HERE,
-        now: new Date(),
-        takenIds: new Set(),
-      }),
-    );
+    const run = await made.machine.withJournal(claimElsewhere);
     const error = await repairStored(made).catch((thrown: unknown) => thrown);
     assert.ok(error instanceof LockedError, String(error));
     assert.equal([...made.objects.keys()], names);
-    await made.machine.withJournal((journal) => interruptRun(journal, run));
+    await made.machine.withJournal((journal) => interruptRun(journal, run!));
     await repairStored(made);
+  });
+});
+
+repairing('removes nothing once a backup has begun meanwhile', async () => {
+  await withMade(async (made) => {
+    damageMuch(made);
+    const names = [...made.objects.keys()];
+    const remote = memoryRemote(made.objects);
+    const error = await repairStored(
+      made,
+      {},
+      {
+        ...remote,
+        async put(...args) {
+          await made.machine.withJournal((journal, repository) => claimElsewhere(journal, repository));
+          return remote.put(...args);
+        },
+      },
+    ).catch((thrown: unknown) => thrown);
+    assert.ok(error instanceof LockedError, String(error));
+    for (const name of names) assert.ok(made.objects.has(name), name);
   });
 });
 
