@@ -4,7 +4,7 @@ import { type FileHandle, lstat, open, opendir, realpath, rename, unlink } from 
 import { dirname, join } from 'node:path';
 import { RemoteError, systemErrorCode } from '../errors.ts';
 import { localFailure } from './local/failure.ts';
-import { folderMaker, syncFolder } from './local/folders.ts';
+import { folderMaker, rootKeeper, syncFolder } from './local/folders.ts';
 import { requireName, requirePrefix } from './name.ts';
 import { type ByteRange, MAX_GET_BYTES, type Remote, type RemoteObject, TEMPORARY_FOLDER } from './remote.ts';
 import type { RemoteSettings } from './settings.ts';
@@ -30,12 +30,14 @@ export async function openLocal(
   const attempt = async <T>(what: string, action: () => Promise<T>): Promise<T> => {
     closing.signal.throwIfAborted();
     try {
+      await refuseOtherRoot();
       return await action();
     } catch (error) {
       throw localFailure(what, error);
     }
   };
   const makeFolder = folderMaker();
+  const refuseOtherRoot = rootKeeper(root);
 
   return {
     url: root,
@@ -79,6 +81,7 @@ export async function openLocal(
       requirePrefix(prefix);
       closing.signal.throwIfAborted();
       try {
+        await refuseOtherRoot();
         yield* listFolder(root, prefix.replace(/\/$/, ''), prefix === '');
       } catch (error) {
         throw localFailure(`list ${join(root, prefix)}`, error);

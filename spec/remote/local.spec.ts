@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { lstat, mkdir, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -183,6 +183,24 @@ for (const code of ['ESTALE', 'ETIMEDOUT', 'EMFILE', 'EBUSY']) {
     assert.is((error as RemoteError).retryable, true);
   });
 }
+
+local('that is gone meanwhile is not begun anew', async () => {
+  await withFolder(async (folder) => {
+    const root = join(folder, 'root');
+    const remote = await openLocal(root, settings);
+    await remote.put('there', Buffer.from('1'));
+    await remote.close();
+    const again = await openLocal(root, settings);
+    assert.ok(await again.stat('there'));
+    await rename(root, `${root} elsewhere`);
+    for (const call of [() => again.put('packs/ab/x', Buffer.from('1')), () => again.get('there')]) {
+      const error = await failure(call());
+      assert.match(error.message, /the folder of the repository is gone/);
+      assert.ok(error.hints.length > 0);
+    }
+    assert.equal(await readdir(folder), ['root elsewhere']);
+  });
+});
 
 local('what is no answer of the file system passes as it is', () => {
   for (const error of [

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { systemErrorCode } from '../../errors.ts';
+import { RemoteError, systemErrorCode } from '../../errors.ts';
 
 /**
  * @returns a function that makes a folder and the missing ones above it, each durable in its parent before the promise
@@ -40,5 +40,33 @@ export async function syncFolder(path: string): Promise<void> {
   } catch (error) {
     // Some file systems (FUSE, network mounts) cannot sync a folder, and a folder above the root may not be ours to read.
     if (!['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'EACCES'].includes(systemErrorCode(error) ?? '')) throw error;
+  }
+}
+
+/**
+ * @returns a function that remembers the disk the root lies on once it was seen, and throws when the root is gone or lies on
+ * another one: after a disk was unmounted, writing on would begin a new repository on the disk below.
+ * @throws RemoteError
+ */
+export function rootKeeper(root: string): () => Promise<void> {
+  let known: bigint | null = null;
+  return async () => {
+    const found = await diskOf(root);
+    known ??= found;
+    if (found === known) return;
+    throw new RemoteError(`use ${root}: the folder of the repository is gone`, {
+      retryable: false,
+      hints: ['If it lies on a disk that was unmounted meanwhile, mount it and run the same command again.'],
+    });
+  };
+}
+
+/** @returns the number of the device, or `null` when there is no such folder. Inodes change by themselves on some mounts. */
+async function diskOf(path: string): Promise<bigint | null> {
+  try {
+    return (await stat(path, { bigint: true })).dev;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return null;
+    throw error;
   }
 }
