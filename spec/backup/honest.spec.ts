@@ -157,8 +157,11 @@ for (const [what, change] of Object.entries({
   grows: (path: string) => appendFileSync(path, 'more'),
   shrinks: (path: string) => truncateSync(path, BIG_BYTES - 100_000),
   'is emptied': (path: string) => truncateSync(path, 0),
+  // Without truncating it first: for a moment it would be a file at rest that is empty.
   'changes at its end': (path: string) =>
-    writeFileSync(path, Buffer.concat([readFileSync(path).subarray(0, -5), Buffer.from('other')])),
+    writeFileSync(path, Buffer.concat([readFileSync(path).subarray(0, -5), Buffer.from('other')]), {
+      flag: 'r+',
+    }),
 })) {
   changing(`(it ${what}) is read again, and held as it then is`, () =>
     withTreeBehind(async (machine) => {
