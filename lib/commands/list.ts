@@ -1,4 +1,4 @@
-import { EXIT } from '../errors.ts';
+import { type DamagedError, EXIT } from '../errors.ts';
 import type { BackupHeader } from '../format/backup-header.ts';
 import type { UnfinishedRun } from '../journal/unfinished.ts';
 import { formatBytes, formatInstantForPeople } from '../units.ts';
@@ -28,25 +28,30 @@ export const listCommand = defineCommand({
 
   async run(cli, options) {
     const { terminal } = cli;
+    const damaged: DamagedError[] = [];
+    const note = (error: DamagedError) => void damaged.push(error);
     const listed = await withSession(cli, options, {}, async ({ repository, journal }) => {
       const { readBackups, readCheckpoints } = await import('../repository/backups.ts');
       const { unfinishedRuns } = await import('../journal/unfinished.ts');
-      const complete = (await readBackups(repository)).map(listComplete);
+      // The last to tell of a backup is right: killed between publishing and completing, a run is complete on the
+      // remote and still unfinished here; of a run of its own the journal knows more than the last checkpoint.
+      const checkpoints = (await readCheckpoints(repository, note)).map(listCheckpoint);
       const unfinished = unfinishedRuns(journal)
         .filter(({ repositoryUuid }) => repositoryUuid === repository.config.repositoryId)
         .map(listUnfinished);
-      // The last to tell of a backup is right: killed between publishing and completing, a run is complete on the
-      // remote and still unfinished here; of a run of its own the journal knows more than the last checkpoint.
-      const checkpoints = (await readCheckpoints(repository)).map(listCheckpoint);
+      const complete = (await readBackups(repository, note)).map(listComplete);
       const byId = new Map(
         [...checkpoints, ...unfinished, ...complete].map((backup) => [backup.backupId, backup]),
       );
       return [...byId.values()].sort((a, b) => (a.backupId < b.backupId ? -1 : 1));
     });
     if (terminal.json) await terminal.resultJson(listed);
-    else if (listed.length === 0) await terminal.result('There is no backup yet.');
-    else await terminal.result(terminal.table(COLUMNS, listed.map(row)));
-    return EXIT.done;
+    else if (listed.length > 0) await terminal.result(terminal.table(COLUMNS, listed.map(row)));
+    else if (damaged.length === 0) await terminal.result('There is no backup yet.');
+    if (damaged.length === 0) return EXIT.done;
+    for (const { message } of damaged) terminal.failure(message);
+    terminal.hint("'skylock verify' tells what else is damaged, 'skylock repair' mends what can be.");
+    return EXIT.failed;
   },
 });
 

@@ -23,9 +23,15 @@ export function listBackupIds(repository: Pick<Repository, 'remote'>): Promise<s
   return listIds(repository, 'complete');
 }
 
-/** @returns the headers of the complete backups, the oldest first */
-export function readBackups(repository: Repository): Promise<BackupHeader[]> {
-  return readHeaders(repository, 'complete');
+/**
+ * @param onDamaged told of backups that cannot be read, which are left out; without it they are an error
+ * @returns the headers of the complete backups, the oldest first
+ */
+export function readBackups(
+  repository: Repository,
+  onDamaged?: (error: DamagedError) => void,
+): Promise<BackupHeader[]> {
+  return readHeaders(repository, 'complete', onDamaged);
 }
 
 /** @returns the header of a complete backup, or `null` when there is none of this id @throws DamagedError */
