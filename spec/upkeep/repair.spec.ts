@@ -236,6 +236,35 @@ repairing('removes nothing once a backup has begun meanwhile', async () => {
   });
 });
 
+repairing('cut short at any call loses nothing that could be read before', async () => {
+  await withMade(async (made) => {
+    const { objects, names } = made;
+    damage(objects, names('packs/')[0]!, DAMAGES.find(({ name }) => name.includes('middle'))!);
+    const damaged = new Map(objects);
+    const lostOf = async () => [...(await verifyStored(made)).damage.values()].flat();
+    const lost = await lostOf();
+    const rehearsal = failingRemote(memoryRemote(objects), []);
+    await repairStored(made, {}, rehearsal);
+    for (const verb of ['put', 'remove'] as const) {
+      for (let call = 1; call <= rehearsal.calls.filter((line) => line.startsWith(verb)).length; call += 1) {
+        objects.clear();
+        for (const [name, bytes] of damaged) objects.set(name, bytes);
+        const failing = failingRemote(memoryRemote(objects), [{ verb, call, when: 'after' }]);
+        await repairStored(made, {}, failing).catch(() => {});
+        const halfway = await lostOf();
+        assert.ok(
+          halfway.every((file) => lost.includes(file)),
+          `${verb} ${call}: ${halfway.join()}`,
+        );
+        if (verb === 'put') continue;
+        // From then on a backup does not rely on the damaged pack, whether the repair is run again or not.
+        const { backupId } = await made.machine.backUp();
+        await assertHolds(repositoryAt(memoryRemote(objects)), backupId, [made.source]);
+      }
+    }
+  });
+});
+
 repairing('cut short at any call that changes the remote is finished by the next one', async () => {
   await withMade(async (made) => {
     damageMuch(made);
