@@ -3,8 +3,17 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { missingApache, withApache } from '../helpers/apache.ts';
 import { withSmallDisk } from '../helpers/cli-disk.ts';
-import { objectsAt, PLACES, type Place, withLocal, withSftp, withWebdav } from '../helpers/cli-places.ts';
+import {
+  objectsAt,
+  PLACES,
+  type Place,
+  REPOSITORY_PASSWORD,
+  withLocal,
+  withSftp,
+  withWebdav,
+} from '../helpers/cli-places.ts';
 import { assertRestored, writeNoise } from '../helpers/cli-trees.ts';
 import {
   assertClearError,
@@ -14,7 +23,9 @@ import {
   readState,
   summaryOf,
   withMachine,
+  writeConfig,
 } from '../helpers/program.ts';
+import { skipTest } from '../helpers/skip.ts';
 
 /** Runs the backup until some of it is on the remote, and kills it. @returns its id */
 async function leaveUnfinished(machine: Machine, source: string): Promise<string> {
@@ -150,6 +161,38 @@ refused('an SSH server that does not take our key', async () => {
     }, place.env),
   );
 });
+
+refused(
+  'a TLS certificate that nobody vouches for, unless its authority or its fingerprint is named',
+  async () => {
+    const missing = missingApache();
+    if (missing !== null) return skipTest('a test with Apache', missing);
+    await withApache({ tls: true }, (server) =>
+      withMachine(
+        async (machine) => {
+          const outcome = await machine.run(['init']);
+          assertClearError(outcome, 1, /the server's certificate signs itself/);
+          assert.match(outcome.stderr, /fingerprint/);
+          const other = 'ab'.repeat(32);
+          assertClearError(
+            await machine.run(['init', '--certificate-fingerprint', other]),
+            1,
+            /this is not the pinned server/,
+          );
+          await machine.succeeds(['init', '--ca-file', server.caFile]);
+          await machine.succeeds(['list', '--certificate-fingerprint', server.certificateFingerprint]);
+          writeConfig(machine, `ca_file = "${server.caFile}"\n`);
+          await machine.succeeds(['list']);
+        },
+        {
+          SKYLOCK_REMOTE: server.url,
+          SKYLOCK_REMOTE_PASSWORD: server.password,
+          SKYLOCK_PASSWORD: REPOSITORY_PASSWORD,
+        },
+      ),
+    );
+  },
+);
 
 refused('a WebDAV server that does not take our password', async () => {
   await withWebdav((place) =>
@@ -291,6 +334,27 @@ gone('a local disk that is unplugged is no new repository on the disk below', as
       assertClearError(await machine.run(['backup', '--direct', source]), 10, /there is none/);
       renameSync(`${place.root}.unplugged`, place.root);
       await assertResumes(machine, source, backupId);
+    }, place.env),
+  );
+});
+
+gone('a local disk that is unplugged in the middle: nothing is written to the disk below', async () => {
+  await withLocal((place) =>
+    withMachine(async (machine) => {
+      const source = join(machine.home, 'source');
+      writeNoise(source, 3, 8_000_000);
+      await machine.succeeds(['init']);
+      const run = machine.start(['backup', '--direct', '--json', source]);
+      await run.waitFor('the plan', () => run.events().some(({ type }) => type === 'planned'));
+      run.kill('SIGSTOP');
+      const sentAll = objectsAt(place).size > 3;
+      renameSync(place.root, `${place.root}.unplugged`);
+      run.kill('SIGCONT');
+      const outcome = await run.ended;
+      if (!sentAll) assertClearError(outcome, 1, /the folder of the repository is gone/);
+      assert.equal(objectsAt(place), new Map());
+      renameSync(`${place.root}.unplugged`, place.root);
+      await assertResumes(machine, source, idOf(run));
     }, place.env),
   );
 });

@@ -1,4 +1,4 @@
-import { readdirSync, utimesSync } from 'node:fs';
+import { readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -155,6 +155,35 @@ list('names complete and unfinished ones, with the fields others build on', asyn
       assert.match(
         stdout,
         new RegExp(`^Backup .*\n${complete.backup_id} .* complete .*\n${unfinished} .* unfinished, \\d+%`),
+      );
+    }, place.env),
+  );
+});
+
+list('of which one is damaged has the others, names it, and is no success', async () => {
+  await withLocal((place) =>
+    withMachine(async (machine) => {
+      const source = join(machine.home, 'source');
+      writeNoise(source, 1, 1000);
+      await machine.succeeds(['init']);
+      const [first, second] = [
+        (await machine.succeeds(['backup', '--direct', source])).stdout.trim(),
+        (await machine.succeeds(['backup', '--direct', source])).stdout.trim(),
+      ];
+      const file = join(place.root, 'backups', first);
+      const bytes = readFileSync(file);
+      bytes[bytes.length - 1]! ^= 1;
+      writeFileSync(file, bytes);
+      const outcome = await machine.run(['list']);
+      assertStatus(outcome, 1);
+      assert.match(outcome.stdout, new RegExp(`^${second} `, 'm'));
+      assert.match(outcome.stderr, new RegExp(`^✖ open backups/${first}: its bytes have changed`));
+      assert.match(outcome.stderr, /skylock verify/);
+      const json = await machine.run(['list', '--json']);
+      assertStatus(json, 1);
+      assert.equal(
+        (JSON.parse(json.stdout) as Json[]).map(({ backup_id }) => backup_id),
+        [second],
       );
     }, place.env),
   );

@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { displayWidth } from '../../lib/view/width.ts';
-import { type FarPlace, type Place, withLocal, withWebdav } from '../helpers/cli-places.ts';
+import { type FarPlace, type Place, withLocal, withSftp, withWebdav } from '../helpers/cli-places.ts';
 import { writeNoise } from '../helpers/cli-trees.ts';
 import { type Machine, PROGRAM, withMachine } from '../helpers/program.ts';
 import { skipTest } from '../helpers/skip.ts';
@@ -211,7 +211,6 @@ screens('a password is asked for twice, unseen, and never echoed', async () => {
   await withLocal((place: Place) =>
     withMachine(async (machine) => {
       const url = place.root;
-      mkdirSync(machine.home, { recursive: true });
       await inWindow(machine, ['init', url], { columns: 80 }, async (session) => {
         await session.waitFor('the question', (text) => text.includes('New password of the repository:'));
         session.type('tr0ub4dor\r');
@@ -234,5 +233,36 @@ screens('a password is asked for twice, unseen, and never echoed', async () => {
     }),
   );
 });
+
+screens(
+  'an unknown host key is shown and asked about; the answer no is kept, the answer yes remembered',
+  async () => {
+    if (!existsSync(SCRIPT)) return skipTest('screens', `there is no ${SCRIPT}`);
+    await withSftp((place) =>
+      withMachine(async (machine) => {
+        const known = join(machine.folder, 'known_hosts');
+        writeFileSync(known, '');
+        const env = { SKYLOCK_KNOWN_HOSTS: known };
+        for (const [answer, status] of [
+          ['n', 1],
+          ['', 1],
+          ['y', 0],
+        ] as const) {
+          await inWindow(machine, ['init'], { columns: 80, env }, async (session) => {
+            await session.waitFor('the question', (text) => text.includes('Trust it? [y/N]'));
+            assert.match(plain(session.written()), /is not known.*SHA256:/s);
+            session.type(`${answer}\r`);
+            assert.is(await session.ended, status, session.written());
+          });
+          const remembers = readFileSync(known, 'utf8').includes(
+            `[127.0.0.1]:${place.line.port} ssh-ed25519 `,
+          );
+          assert.is(remembers, answer === 'y');
+        }
+        await machine.succeeds(['list'], { env });
+      }, place.env),
+    );
+  },
+);
 
 screens.run();
