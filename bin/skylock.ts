@@ -35,7 +35,7 @@ const { main } = await import('../lib/main.ts');
 process.exitCode = await main({
   argv: process.argv.slice(2),
   env: process.env,
-  cwd: process.cwd(),
+  cwd: currentFolder(),
   home: homedir(),
   host: hostname(),
   pid: process.pid,
@@ -46,3 +46,12 @@ process.exitCode = await main({
   signal: interrupt.signal,
   now: () => new Date(),
 });
+
+/** A folder that was removed under the shell has no path any more: what is relative to it is looked for in vain. */
+function currentFolder(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return '/nonexistent';
+  }
+}

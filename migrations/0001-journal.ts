@@ -41,6 +41,11 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`CREATE UNIQUE INDEX run_to_resume ON run (source_set) WHERE state <> 'complete'`.execute(db);
   await sql`CREATE INDEX run_unfinished ON run (started_at) WHERE state <> 'complete'`.execute(db);
 
+  await sql`
+    CREATE TABLE abandoned (
+      backup_id TEXT PRIMARY KEY
+    ) STRICT, WITHOUT ROWID`.execute(db);
+
   // One row an entry of a source set, as the newest run found it; the run that follows compares with it.
   await sql`
     CREATE TABLE entry (

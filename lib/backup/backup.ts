@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { UsageError } from '../errors.ts';
 import type { BackupHeader } from '../format/backup-header.ts';
 import type { Journal } from '../journal/database.ts';
 import { demoteBrokenFiles } from '../journal/entries.ts';
@@ -5,10 +7,11 @@ import type { Owner } from '../journal/owner.ts';
 import {
   claimRun,
   completeRun,
-  hasUnfinishedRun,
   interruptRun,
+  isAbandoned,
   isKnownBackupId,
   type Run,
+  unfinishedBackupId,
 } from '../journal/runs.ts';
 import { openStateFile, type StateFile } from '../journal/state-file.ts';
 import { abandonExpiredRuns } from '../journal/unfinished.ts';
@@ -22,7 +25,7 @@ import { publish } from './publish.ts';
 import { reconcilePacks } from './reconcile.ts';
 import { scan } from './scan.ts';
 import { excludedPaths, matchKeyOf } from './sources.ts';
-import { chooseCheckpoint, importCheckpoint } from './take-over.ts';
+import { chooseCheckpoint, EXPIRE_AFTER_MS, importCheckpoint } from './take-over.ts';
 import { startUploader, type Uploader } from './uploader.ts';
 
 export interface BackupRequest {
@@ -69,8 +72,8 @@ export interface BackupSummary {
 
 const SAVE_STATE_EVERY_MS = 1000;
 const CHECKPOINT_EVERY_MS = 60_000;
-/** Nobody goes on with a run that rested for a week; what it sent is found again all the same. */
-const EXPIRE_AFTER_MS = 7 * 24 * 3600 * 1000;
+/** A remote that has gone away just now must not keep a backup that is complete from saying so. */
+const TIDY_UP_MS = 5000;
 
 /**
  * Backs the sources up, or goes on with what an earlier process left. However it ends, the same call goes on from there.
@@ -82,17 +85,24 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
   const { sourcePaths, host, owner } = request;
   const matchKey = matchKeyOf(sourcePaths);
   const completeIds = await listBackupIds(repository);
-  await abandonExpiredRuns(journal, new Date(now().getTime() - EXPIRE_AFTER_MS), request.stateFolder);
+  const expired = new Date(now().getTime() - EXPIRE_AFTER_MS);
+  await abandonExpiredRuns(journal, expired, request.stateFolder).catch((error: Error) =>
+    deps.progress({ type: 'notice', text: `old runs could not be tidied up: ${error.message}` }),
+  );
   const checkpoints = await readCheckpoints(repository, ({ message }) =>
     deps.progress({ type: 'notice', text: `a checkpoint is damaged and not used: ${message}` }),
   );
-  const isLeftOver = ({ backupId }: BackupHeader) => completeIds.includes(backupId);
-  const checkpoint = hasUnfinishedRun(journal, journalRepository, matchKey)
-    ? null
-    : chooseCheckpoint(
-        checkpoints.filter((one) => !isLeftOver(one) && !isKnownBackupId(journal, one.backupId)),
-        { ...request, ...deps, matchKey, now: now() },
-      );
+  const isLeftOver = ({ backupId }: BackupHeader) =>
+    completeIds.includes(backupId) || isAbandoned(journal, backupId);
+  const ownId = unfinishedBackupId(journal, journalRepository, matchKey);
+  if (ownId !== null && request.adopt && request.adopt !== ownId) throw ownRunFirst(ownId, request.adopt);
+  const checkpoint =
+    ownId !== null
+      ? null
+      : chooseCheckpoint(
+          checkpoints.filter((one) => !isLeftOver(one) && !isKnownBackupId(journal, one.backupId)),
+          { ...request, ...deps, matchKey, now: now() },
+        );
 
   // Order 1: the run is ours in the journal before anything else changes.
   const run = claimRun(journal, {
@@ -116,12 +126,25 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
     for (const { backupId } of checkpoints.filter(isLeftOver)) await removeCheckpoint(repository, backupId);
     return await backUpClaimed(request, { matchKey, run, state, saving, checkpoint }, deps);
   } catch (error) {
-    interruptRun(journal, run);
+    try {
+      interruptRun(journal, run);
+    } catch {
+      // The next run finds an owner that is dead. What stopped this one is what the person has to know.
+    }
     await saving.rewrite();
     throw error;
   } finally {
     await saving.stop();
   }
+}
+
+function ownRunFirst(ownId: string, adopt: string): UsageError {
+  return new UsageError(
+    `go on with backup ${adopt}: these sources have an unfinished backup of their own, ${ownId}`,
+    {
+      hints: [`'skylock cleanup ${ownId}' forgets that one; what it sent stays useful.`],
+    },
+  );
 }
 
 /** A run that is ours, with what goes with it. */
@@ -179,7 +202,10 @@ async function backUpClaimed(
     // What cannot be removed now is left over, and the next backup removes it.
     completeRun(journal, run);
     await state.remove().catch(() => {});
-    await removeCheckpoint(repository, run.backupId).catch(() => {});
+    await Promise.race([
+      removeCheckpoint(repository, run.backupId).catch(() => {}),
+      sleep(TIDY_UP_MS, undefined, { ref: false }),
+    ]);
     const { backupId, files, folders, bytes } = header;
     return {
       backupId,

@@ -4,7 +4,7 @@ import { SkylockError } from '../errors.ts';
 import { createChunker } from '../format/chunker.ts';
 import { repositoryKeys } from '../format/keys.ts';
 import { PACK_OVERHEAD_BYTES } from '../format/pack.ts';
-import { openJournal } from '../journal/database.ts';
+import { type Journal, openJournal } from '../journal/database.ts';
 import { durablePrefix, pendingFiles } from '../journal/entries.ts';
 import { isKnownChunk } from '../journal/packs.ts';
 import { createBufferPool } from './buffer-pool.ts';
@@ -16,7 +16,7 @@ import { takeTurns } from './turns.ts';
 
 const options = workerData as PackerOptions;
 const port = parentPort!;
-const { journal } = await openJournal(options.journalFile, { now: new Date() });
+const journal = await open();
 const keys = repositoryKeys(options.master);
 const buffers = createBufferPool(
   options.buffers,
@@ -39,6 +39,15 @@ port.on('message', (message: ToPacker) => {
     if (message.buffer !== null) buffers.giveBack(Buffer.from(message.buffer));
   }
 });
+
+async function open(): Promise<Journal> {
+  try {
+    return (await openJournal(options.journalFile, { now: new Date() })).journal;
+  } catch (error) {
+    if (error instanceof SkylockError) tell({ type: 'failed', message: error.message, hints: error.hints });
+    throw error;
+  }
+}
 
 async function run(firstNumber: number): Promise<void> {
   try {

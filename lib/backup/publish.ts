@@ -1,8 +1,11 @@
+import { SkylockError } from '../errors.ts';
 import type { BackupHeader, BackupProgress } from '../format/backup-header.ts';
 import { createChunker } from '../format/chunker.ts';
+import { splitChunkIds } from '../format/manifest.ts';
 import type { Journal } from '../journal/database.ts';
-import { pendingFiles, recordUploaded, uploadedEntries } from '../journal/entries.ts';
+import { demoteBrokenFiles, pendingFiles, recordUploaded, uploadedEntries } from '../journal/entries.ts';
 import type { Owner } from '../journal/owner.ts';
+import { isKnownChunk } from '../journal/packs.ts';
 import { type Run, renameRun, totalsOf } from '../journal/runs.ts';
 import { putBackup, readBackup } from '../repository/backups.ts';
 import { putIndexes } from '../repository/indexes.ts';
@@ -37,6 +40,7 @@ export async function publish(facts: BackupFacts, deps: PublishDeps): Promise<Ba
     throw new Error(`publish backup ${run.backupId}: a file is still to be uploaded`);
   }
   const assembled = await assemble('complete', facts, deps);
+  refuseUnknownChunks(assembled, deps);
   const header = { ...assembled, backupId: await freeId(assembled, deps) };
   await putBackup(repository, header);
   return header;
@@ -69,6 +73,16 @@ export async function assemble(
     manifest,
     progress: state === 'complete' ? null : progressOf(facts, deps),
   };
+}
+
+/** Another process may have learned meanwhile that the remote lost packs: nothing is published that needs one of them. */
+function refuseUnknownChunks({ backupId, manifest }: BackupHeader, { journal, run, now }: PublishDeps): void {
+  const broken = demoteBrokenFiles(journal, run, now());
+  const isWhole = splitChunkIds(manifest.chunks).every((id) => isKnownChunk(journal, run.repository, id));
+  if (broken.files === 0 && isWhole) return;
+  throw new SkylockError(`publish backup ${backupId}: packs it needs have gone from the remote meanwhile`, {
+    hints: ['Run the same command again: it sends what was in them, and nothing else.'],
+  });
 }
 
 function progressOf({ owner }: BackupFacts, { journal, run, now }: PublishDeps): BackupProgress {

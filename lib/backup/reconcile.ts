@@ -1,10 +1,10 @@
-import { DamagedError } from '../errors.ts';
+import { DamagedError, RemoteError } from '../errors.ts';
 import { encodeDirectory } from '../format/pack-directory.ts';
 import type { Journal } from '../journal/database.ts';
 import { forgetPacks, insertDurablePack, knownPacks } from '../journal/packs.ts';
 import type { Progress } from '../progress.ts';
 import { concurrently } from '../repository/concurrently.ts';
-import { syncIndexes } from '../repository/indexes.ts';
+import { relearnIndexes } from '../repository/indexes.ts';
 import { listPacks, readPackDirectory } from '../repository/pack-directories.ts';
 import type { Repository } from '../repository/repository.ts';
 
@@ -26,7 +26,7 @@ const ADOPTIONS_AT_ONCE = 4;
  */
 export async function reconcilePacks(deps: ReconcileDeps): Promise<number> {
   const { repository, journal, journalRepository, progress } = deps;
-  await syncIndexes(repository, journal, journalRepository);
+  await relearnIndexes(repository, journal, journalRepository);
 
   // Before the listing: another process may put and record a pack while it goes on.
   const known = knownPacks(journal, journalRepository);
@@ -63,11 +63,12 @@ async function adopt(
     const pack = { name: Buffer.from(name, 'hex'), size: sizeBytes, chunks, directory };
     journal.transaction(() => insertDurablePack(journal, journalRepository, pack));
   } catch (error) {
-    if (!(error instanceof DamagedError)) throw error;
+    const isItsOwn = error instanceof DamagedError || (error instanceof RemoteError && !error.retryable);
+    if (!isItsOwn) throw error;
     // Nothing relies on it yet, so what it should have held is simply sent.
     progress({
       type: 'notice',
-      text: `pack ${name} on the remote is damaged and not used: ${error.message}`,
+      text: `pack ${name} on the remote is not used: ${error.message}`,
     });
   }
 }

@@ -11,6 +11,8 @@ import type { Repository } from '../repository/repository.ts';
 
 /** Another machine of the same name may still be at work: a run puts a checkpoint every minute or so. */
 const FRESH_MS = 10 * 60 * 1000;
+/** Nobody goes on with a run that rested for a week; what it sent is found again all the same. */
+export const EXPIRE_AFTER_MS = 7 * 24 * 3600 * 1000;
 const BATCH = 500;
 
 export interface CheckpointSearch {
@@ -42,7 +44,10 @@ export function chooseCheckpoint(
     });
   }
   const key = matchKey.toString('hex');
-  const header = headers.filter((one) => one.host === host && one.matchKey === key).at(-1);
+  const header = headers
+    .filter((one) => one.host === host && one.matchKey === key)
+    .filter((one) => now.getTime() - lastSeen(one).getTime() < EXPIRE_AFTER_MS)
+    .at(-1);
   if (header === undefined) return null;
   const writer = header.progress?.owner ?? null;
   if (writer !== null && writer.bootId === owner.bootId) {
@@ -51,7 +56,7 @@ export function chooseCheckpoint(
       hints: [`Wait for it to end, or stop it with 'kill ${writer.pid}' and run the same command again.`],
     });
   }
-  const ageMs = now.getTime() - (header.progress?.updatedAt.getTime() ?? 0);
+  const ageMs = now.getTime() - lastSeen(header).getTime();
   if (ageMs > FRESH_MS) return header;
   progress({
     type: 'notice',
@@ -59,6 +64,10 @@ export function chooseCheckpoint(
     hints: [`If it is not any more, stop this one and add '--adopt ${header.backupId}'.`],
   });
   return null;
+}
+
+function lastSeen({ progress, startedAt }: BackupHeader): Date {
+  return progress?.updatedAt ?? startedAt;
 }
 
 /** Takes what the checkpoint lists into the journal as uploaded; the plan then compares it with what is there. */

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { systemErrorCode } from '../errors.ts';
 
 /** A process, told apart from every other one that ever had its number: its id, its start time and the boot it lives in. */
@@ -63,9 +63,11 @@ function existsWithoutProc(pid: number): boolean {
   }
 }
 
+/** With the namespace its number counts in: containers share the boot of their host. */
 function bootId(): string {
   try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+    return `${boot} ${readlinkSync('/proc/self/ns/pid')}`;
   } catch {
     return '';
   }

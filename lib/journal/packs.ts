@@ -220,6 +220,9 @@ export function forgetPacks(journal: Journal, packIds: readonly number[]): void 
 const deletePacks = statement<{ repository: number }>()((db, p) =>
   db.deleteFrom('pack').where('repository', '=', p.repository),
 );
+const deleteIndexedPacks = statement<{ repository: number }>()((db, p) =>
+  db.deleteFrom('pack').where('repository', '=', p.repository).where('directory', 'is', null),
+);
 const deleteIndexes = statement<{ repository: number }>()((db, p) =>
   db.deleteFrom('index_seen').where('repository', '=', p.repository),
 );
@@ -231,6 +234,14 @@ const deleteIndexes = statement<{ repository: number }>()((db, p) =>
 export function forgetAllPacks(journal: Journal, repository: number): void {
   journal.transaction(() => {
     deletePacks(journal).run({ repository });
+    deleteIndexes(journal).run({ repository });
+  });
+}
+
+/** Forgets what was learned from indexes, because one of them is gone. Packs that are in none yet stay known. */
+export function forgetIndexedPacks(journal: Journal, repository: number): void {
+  journal.transaction(() => {
+    deleteIndexedPacks(journal).run({ repository });
     deleteIndexes(journal).run({ repository });
   });
 }

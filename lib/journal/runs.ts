@@ -160,7 +160,7 @@ const findSetRun = statement<{ repository: number; matchKey: Buffer }>()((db, p)
   db
     .selectFrom('source_set')
     .innerJoin('run', 'run.source_set', 'source_set.id')
-    .select('run.id')
+    .select('run.backup_id')
     .where('source_set.repository', '=', p.repository)
     .where('source_set.match_key', '=', p.matchKey)
     .where(
@@ -170,9 +170,18 @@ const findSetRun = statement<{ repository: number; matchKey: Buffer }>()((db, p)
     ),
 );
 
-/** Does the journal know an unfinished run of this match key? */
-export function hasUnfinishedRun(journal: Journal, repository: number, matchKey: Buffer): boolean {
-  return findSetRun(journal).get({ repository, matchKey }) !== undefined;
+/** @returns the id of the unfinished run of this match key that the journal knows, or `null` */
+export function unfinishedBackupId(journal: Journal, repository: number, matchKey: Buffer): string | null {
+  return findSetRun(journal).get({ repository, matchKey })?.backup_id ?? null;
+}
+
+const findAbandoned = statement<{ backupId: string }>()((db, { backupId }) =>
+  db.selectFrom('abandoned').select('backup_id').where('backup_id', '=', backupId),
+);
+
+/** Was the run forgotten on this machine? What the remote still has of it is not gone on with. */
+export function isAbandoned(journal: Journal, backupId: string): boolean {
+  return findAbandoned(journal).get({ backupId }) !== undefined;
 }
 
 /** Is the id that of any run in this journal? */

@@ -6,6 +6,7 @@ export interface Schema {
   /** `source_paths` are joined by NUL bytes, which no path can hold. */
   source_set: { id: Generated<number>; repository: number; match_key: Buffer; source_paths: Buffer };
   run: RunTable;
+  abandoned: { backup_id: string };
   entry: EntryTable;
   entry_chunk: { entry: number; position: number; chunk: Buffer };
   /** `directory` is kept until an index on the remote holds it. */

@@ -98,7 +98,16 @@ export function abandonRun(journal: Journal, run: UnfinishedRun): void {
   });
 }
 
+const insertAbandoned = statement<{ backupId: string }>()((db, { backupId }) =>
+  db
+    .insertInto('abandoned')
+    .values({ backup_id: backupId })
+    .onConflict((conflict) => conflict.doNothing()),
+);
+
+/** A checkpoint of the run may lie on the remote: its id is kept, so that nobody takes it up again from there. */
 function forget(journal: Journal, run: UnfinishedRun): void {
+  insertAbandoned(journal).run({ backupId: run.backupId });
   const { source_set: id } = deleteRun(journal).all({ id: run.id })[0]!;
   deleteSourceSet(journal).run({ id });
 }

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { RemoteError, systemErrorCode } from '../errors.ts';
 import { localFailure } from './local/failure.ts';
 import { folderMaker, rootKeeper, syncFolder } from './local/folders.ts';
-import { requireName, requirePrefix } from './name.ts';
+import { isName, requireName, requirePrefix } from './name.ts';
 import { type ByteRange, MAX_GET_BYTES, type Remote, type RemoteObject, TEMPORARY_FOLDER } from './remote.ts';
 import type { RemoteSettings } from './settings.ts';
 
@@ -199,6 +199,7 @@ async function* listFolder(
   if (entries === null) return;
   for await (const entry of entries) {
     const name = folder === '' ? entry.name : `${folder}/${entry.name}`;
+    if (!isName(name)) continue; // a stray file, such as a file manager leaves
     if (entry.isDirectory()) {
       if (!(skipsTemporary && name === TEMPORARY_FOLDER)) yield* listFolder(root, name, false);
     } else if (entry.isFile()) {

@@ -7,7 +7,13 @@ import {
   type PackToIndex,
 } from '../format/pack-index.ts';
 import type { Journal } from '../journal/database.ts';
-import { packsWithoutIndex, recordIndex, recordOwnIndex, seenIndexes } from '../journal/packs.ts';
+import {
+  forgetIndexedPacks,
+  packsWithoutIndex,
+  recordIndex,
+  recordOwnIndex,
+  seenIndexes,
+} from '../journal/packs.ts';
 import { concurrently } from './concurrently.ts';
 import { INDEX_PREFIX, type Repository } from './repository.ts';
 
@@ -15,17 +21,50 @@ import { INDEX_PREFIX, type Repository } from './repository.ts';
 const INDEX_BYTES = 4 * 1024 * 1024;
 const FETCHES_AT_ONCE = 4;
 
-/** Reads the indexes on the remote that the journal has not seen. @throws DamagedError naming the index that is damaged */
+/**
+ * Reads the indexes on the remote that the journal has not seen.
+ * @throws DamagedError naming the index that is damaged
+ */
 export async function syncIndexes(
-  { remote, keys }: Repository,
+  repository: Repository,
   journal: Journal,
   journalRepository: number,
 ): Promise<void> {
-  const seen = seenIndexes(journal, journalRepository);
-  const unseen: string[] = [];
+  await readIndexes(repository, journal, journalRepository, await listIndexes(repository));
+}
+
+/**
+ * As {@link syncIndexes}, and when one that the journal has seen is not there any more, what it knew from indexes is
+ * learned anew: a pack that no index lists must get into one again before a backup relies on it.
+ */
+export async function relearnIndexes(
+  repository: Repository,
+  journal: Journal,
+  journalRepository: number,
+): Promise<void> {
+  const names = await listIndexes(repository);
+  const there = new Set(names);
+  const hasVanished = [...seenIndexes(journal, journalRepository)].some((name) => !there.has(name));
+  if (hasVanished) forgetIndexedPacks(journal, journalRepository);
+  await readIndexes(repository, journal, journalRepository, names);
+}
+
+async function listIndexes({ remote }: Repository): Promise<string[]> {
+  const names: string[] = [];
   for await (const { name } of remote.list(INDEX_PREFIX)) {
-    if (!seen.has(name)) unseen.push(name);
+    if (/^[0-9a-f]{64}$/.test(name.slice(INDEX_PREFIX.length))) names.push(name); // any other file is not ours
   }
+  return names;
+}
+
+async function readIndexes(
+  { remote, keys }: Repository,
+  journal: Journal,
+  journalRepository: number,
+  names: readonly string[],
+): Promise<void> {
+  const seen = seenIndexes(journal, journalRepository);
+  const unseen = names.filter((name) => !seen.has(name));
   await concurrently(unseen, FETCHES_AT_ONCE, async (name) => {
     const bytes = await remote.get(name);
     if (bytes === null) return; // removed since it was listed, by a prune that wrote another in its place

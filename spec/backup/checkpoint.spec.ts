@@ -64,8 +64,9 @@ function breakingAfterCheckpoint(machine: Machine): Remote {
       }
       await remote.put(name, bytes, options);
       if (!name.startsWith('resume/')) return;
-      checkpoints += 1;
-      if (checkpoints >= 3) checkpointThere.resolve();
+      // The one that was begun before may list nothing yet.
+      if (packs > 12) checkpoints += 1;
+      if (checkpoints >= 2) checkpointThere.resolve();
     },
   };
 }

@@ -1,3 +1,7 @@
+CREATE TABLE abandoned (
+      backup_id TEXT PRIMARY KEY
+    ) STRICT, WITHOUT ROWID;
+
 CREATE TABLE chunk (
       repository INTEGER NOT NULL REFERENCES repository,
       id BLOB NOT NULL,
