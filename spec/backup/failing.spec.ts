@@ -91,7 +91,8 @@ async function assertFinishes(machine: Machine, backupId: string | null): Promis
 const failing = suite('a backup that fails');
 
 for (const { verb, name, call } of whole.calls) {
-  for (const when of ['before', 'after'] as const) {
+  const changesNothing = verb === 'get' || verb === 'list';
+  for (const when of changesNothing ? (['before'] as const) : (['before', 'after'] as const)) {
     failing(`${when} ${verb} ${call} (${kindOf(name)}) loses nothing, and the next one finishes it`, () =>
       withMachine(async (machine) => {
         writeTree(machine.source, TREE);
@@ -145,7 +146,8 @@ failing.run();
 
 const interrupted = suite('a backup that is interrupted');
 
-const PUTS = whole.calls.filter(({ verb }) => verb === 'put');
+/** Every other one. */
+const PUTS = whole.calls.filter(({ verb, call }) => verb === 'put' && call % 2 === 1);
 
 for (const { call, name } of PUTS) {
   interrupted(

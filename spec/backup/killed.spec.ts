@@ -87,12 +87,7 @@ async function backUpKeepingRemains(machine: Machine): Promise<Remains[]> {
         inFlightBytes -= bytes.length;
       });
     },
-    get: (name, range) => around(`get from ${folderOf(name)}`, () => memory.get(name, range)),
     remove: (name) => around(`remove from ${folderOf(name)}`, () => memory.remove(name)),
-    async *list(prefix) {
-      keep(`before list of ${prefix}`);
-      yield* memory.list(prefix);
-    },
   };
   await machine.backUp({
     remote,
@@ -112,7 +107,7 @@ killed(
       const machine = machineIn(folder, new Map());
       writeTree(machine.source, TREE);
       const remains = await backUpKeepingRemains(machine);
-      assert.ok(remains.length > 30, `there were ${remains.length} moments`);
+      assert.ok(remains.length > 25, `there were ${remains.length} moments`);
       const wholeBytes = remains.at(-1)!.putBytes;
       const backupId = [...machine.objects.keys()].find((name) => name.startsWith('backups/'))!.slice(8);
       const claimedAt = remains.findIndex(({ moment }) => moment.includes('backup_started'));

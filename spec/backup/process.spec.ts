@@ -15,7 +15,7 @@ const PASSWORD = 'correct horse battery staple';
 
 /** Large and small; random, so that what is stored is as long as what is there. */
 const TREE: Tree = [
-  ...Array.from({ length: 4 }, (_, index) => [`big ${index}`, randomBytes(4_000_000)] as const),
+  ...Array.from({ length: 4 }, (_, index) => [`big ${index}`, randomBytes(3_000_000)] as const),
   ...Array.from(
     { length: 300 },
     (_, index) => [`small/${index % 9}/${index}`, randomBytes(10 * index)] as const,
@@ -23,7 +23,7 @@ const TREE: Tree = [
   ['none/', ''],
   [Buffer.from('caf\xe9', 'latin1'), 'no text'],
 ];
-const TREE_BYTES = 4 * 4_000_000 + (10 * 300 * 299) / 2;
+const TREE_BYTES = 4 * 3_000_000 + (10 * 300 * 299) / 2;
 /** Of all packs together: headers, directories, and a manifest a run. */
 const OVERHEAD_BYTES = 300_000;
 
@@ -112,22 +112,20 @@ killed('whenever another pack has reached the remote, goes on each time and stor
   }),
 );
 
-for (const folder of ['index', 'backups']) {
-  killed(`as soon as there is something in ${folder}/, has a backup that is whole`, () =>
-    withScene(async ({ start, countIn, assertFinishes }) => {
-      const ids = new Set<string>();
-      const run = start();
-      await run.reaches(() => countIn(folder) > 0);
-      await kill(run, ids);
-      await assertFinishes(ids);
-    }),
-  );
-}
+killed('as soon as the index is there, publishes the backup next time', () =>
+  withScene(async ({ start, countIn, assertFinishes }) => {
+    const ids = new Set<string>();
+    const run = start();
+    await run.reaches(() => countIn('index') > 0);
+    await kill(run, ids);
+    await assertFinishes(ids);
+  }),
+);
 
 killed('at any time, often, comes to its end', () =>
   withScene(async ({ start, countIn, assertFinishes }) => {
     const ids = new Set<string>();
-    for (let kills = 0; kills < 8 && countIn('backups') === 0; kills += 1) {
+    for (let kills = 0; kills < 6 && countIn('backups') === 0; kills += 1) {
       const run = start();
       await Promise.race([sleep(randomInt(100, 900)), run.ended]);
       await kill(run, ids);

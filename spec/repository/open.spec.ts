@@ -22,6 +22,14 @@ const secret = (password: string) => async () => password;
 const create = (remote = memoryRemote(), password = 'correct horse') =>
   createRepository(remote, { password, label: 'a label', now: NOW });
 
+const MADE = memoryRemote();
+const CREATED = await create(MADE);
+
+/** A copy of one with the password 'correct horse': to make each anew would take most of the time. */
+function madeRemote() {
+  return memoryRemote(new Map(MADE.objects));
+}
+
 /** The parts of a repository that is there: config, key files. */
 function partsOf(objects: Map<string, Buffer>): string[] {
   return [...objects.keys()].map((name) => name.replace(/[0-9a-f]{16}\.json/, '<id>.json'));
@@ -113,18 +121,17 @@ opening('where there is none says so, and asks for no password', async () => {
 });
 
 opening('with the wrong password says so', async () => {
-  const remote = memoryRemote();
-  await create(remote);
+  const remote = madeRemote();
   await assertRejects(() => openRepository(remote, secret('wrong')), WrongPasswordError, /wrong password$/);
 });
 
 opening('takes any of its passwords', async () => {
-  const remote = memoryRemote();
-  const { keys, config } = await create(remote, 'first');
+  const remote = madeRemote();
+  const { keys, config } = CREATED;
   const options = { repositoryId: config.repositoryId, createdAt: NOW, parameters: CHEAP };
   const second = await wrapMasterKey(keys.master, 'second', options);
   remote.objects.set(`keys/${keyId(second)}.json`, second);
-  for (const password of ['first', 'second']) {
+  for (const password of ['correct horse', 'second']) {
     const opened = await openRepository(remote, secret(password));
     assert.equal(opened.keys.master.export(), keys.master.export());
   }
@@ -132,10 +139,9 @@ opening('takes any of its passwords', async () => {
 });
 
 opening('goes past a damaged key file where another fits, and tells of it where none does', async () => {
-  const remote = memoryRemote();
-  await create(remote, 'first');
+  const remote = madeRemote();
   remote.objects.set('keys/0000000000000000.json', Buffer.from('{}'));
-  await openRepository(remote, secret('first'));
+  await openRepository(remote, secret('correct horse'));
   await assertRejects(
     () => openRepository(remote, secret('wrong')),
     DamagedError,
@@ -144,8 +150,7 @@ opening('goes past a damaged key file where another fits, and tells of it where 
 });
 
 opening('without any key file says that they are gone', async () => {
-  const remote = memoryRemote();
-  await create(remote);
+  const remote = madeRemote();
   for (const name of remote.objects.keys()) if (name.startsWith('keys/')) remote.objects.delete(name);
   await assertRejects(
     () => openRepository(remote, secret('correct horse')),
@@ -155,8 +160,8 @@ opening('without any key file says that they are gone', async () => {
 });
 
 opening('tries no more key files than people have passwords: each costs 64 MiB and a while', async () => {
-  const remote = memoryRemote();
-  const { keys, config } = await create(remote, 'first');
+  const remote = madeRemote();
+  const { keys, config } = CREATED;
   const first = [...remote.objects].filter(([name]) => name.startsWith('keys/'));
   for (const [name] of first) remote.objects.delete(name);
   const options = { repositoryId: config.repositoryId, createdAt: NOW, parameters: CHEAP };
@@ -168,16 +173,14 @@ opening('tries no more key files than people have passwords: each costs 64 MiB a
 });
 
 opening('leaves other files among the keys alone', async () => {
-  const remote = memoryRemote(new Map([['keys/README.txt', Buffer.from('these are keys')]]));
-  await create(remote);
+  const remote = memoryRemote(new Map([['keys/README.txt', Buffer.from('these are keys')], ...MADE.objects]));
   const watched = failingRemote(remote, []);
   await openRepository(watched, secret('correct horse'));
   assert.not(watched.calls.includes('get keys/README.txt'));
 });
 
 opening('whose config was changed is refused', async () => {
-  const remote = memoryRemote();
-  await create(remote);
+  const remote = madeRemote();
   const config = JSON.parse(remote.objects.get('skylock.json')!.toString());
   config.chunker.avg *= 2;
   remote.objects.set('skylock.json', Buffer.from(JSON.stringify(config)));
@@ -207,8 +210,7 @@ opening(
 );
 
 opening('holds little of a config or key file that is much too long', async () => {
-  const remote = memoryRemote();
-  await create(remote);
+  const remote = madeRemote();
   const lengths: number[] = [];
   const get: typeof remote.get = async (name, range) => {
     const bytes = await remote.get(name, range);
@@ -221,8 +223,7 @@ opening('holds little of a config or key file that is much too long', async () =
 });
 
 opening('of which one bit of the key file was flipped cannot be opened', async () => {
-  const remote = memoryRemote();
-  await create(remote);
+  const remote = madeRemote();
   const [name, bytes] = [...remote.objects].find(([one]) => one.startsWith('keys/'))!;
   const at = bytes.indexOf('wrapped_key') + 'wrapped_key": "'.length + 3;
   remote.objects.set(name, withFlippedBit(bytes, at, 0));
@@ -230,8 +231,7 @@ opening('of which one bit of the key file was flipped cannot be opened', async (
 });
 
 opening('over a line that breaks fails as the line does', async () => {
-  const remote = memoryRemote();
-  await create(remote);
+  const remote = madeRemote();
   for (const verb of ['get', 'list'] as const) {
     const failing = failingRemote(remote, [{ verb, call: 1 }]);
     await assertRejects(
