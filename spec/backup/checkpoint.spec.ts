@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { abandonRun, unfinishedRuns } from '../../lib/journal/unfinished.ts';
 import type { ProgressEvent } from '../../lib/progress.ts';
 import { memoryRemote } from '../../lib/remote/memory.ts';
 import type { Remote } from '../../lib/remote/remote.ts';
@@ -232,5 +233,40 @@ checkpoint('that cannot be put does not end the backup', async () => {
     await assertWhole(machine, backupId);
   });
 });
+
+checkpoint('of a run that was forgotten on this machine is not gone on with', async () => {
+  await withMachine(async (machine) => {
+    fill(machine.source);
+    await interrupt(machine, { request: { owner: { ...HERE, startedAt: 'long ago' } } });
+    const forgotten = await machine.withJournal((journal) => {
+      const [run] = unfinishedRuns(journal);
+      abandonRun(journal, run!);
+      return run!.backupId;
+    });
+    const { backupId, resumed } = await machine.backUp({ now: () => new Date(Date.now() + 5000) });
+    assert.is.not(backupId, forgotten);
+    assert.is(resumed, false);
+    assert.is(machine.objects.has(`resume/${forgotten}`), false, 'what is left of it is removed');
+    await assertWhole(machine, backupId);
+  });
+});
+
+checkpoint(
+  'that is named beside an unfinished run of these sources is refused, and nothing changes',
+  async () => {
+    await withMachine(async (machine) => {
+      fill(machine.source);
+      await interrupt(machine, { request: { owner: { ...HERE, startedAt: 'long ago' } } });
+      try {
+        await machine.backUp({ request: { adopt: '20200101_000000' } });
+        assert.unreachable();
+      } catch (error) {
+        assert.is((error as { exitStatus?: number }).exitStatus, 2);
+        assert.match((error as { hints: string[] }).hints.join(), 'skylock cleanup');
+      }
+      assert.is((await machine.backUp()).resumed, true);
+    });
+  },
+);
 
 checkpoint.run();
