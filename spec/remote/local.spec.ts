@@ -202,6 +202,17 @@ local('that is gone meanwhile is not begun anew', async () => {
   });
 });
 
+local('stray files, such as file managers leave, are no objects', () =>
+  withLocal(async (remote, root) => {
+    await remote.put('index/one', Buffer.from('x'));
+    for (const stray of ['index/.DS_Store', 'index/._one', '.Trash-0', 'index/a name']) {
+      await writeFile(join(root, stray), 'y');
+    }
+    const names = (await Array.fromAsync(remote.list(''))).map(({ name }) => name);
+    assert.equal(names, ['index/one']);
+  }),
+);
+
 local('what is no answer of the file system passes as it is', () => {
   for (const error of [
     new Error('bug'),
