@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { open } from 'node:fs/promises';
 import { SkylockError } from '../errors.ts';
 import { fileError } from './file-error.ts';
@@ -48,6 +47,8 @@ async function readSecretFile(path: string, from: string, warn: (text: string) =
 
 /** Its output is the secret, and the command may hold one: neither is ever part of a message. */
 async function runSecretCommand(command: string, from: string): Promise<string> {
+  // Not at the top of the file: 5 ms of every start for what few have set up.
+  const { spawn } = await import('node:child_process');
   // A password manager may have to ask for its own password, and may say why it cannot.
   const child = spawn(command, { shell: true, stdio: ['inherit', 'pipe', 'inherit'] });
   const ended = new Promise<string | null>((resolve, reject) => {
