@@ -1,8 +1,10 @@
 import { DamagedError } from '../errors.ts';
 import { contentName, openObject, sealObject } from '../format/envelope.ts';
+import { encodeDirectory } from '../format/pack-directory.ts';
 import {
   decodePackIndex,
   encodePackIndex,
+  type IndexedPack,
   indexedPackBytes,
   type PackToIndex,
 } from '../format/pack-index.ts';
@@ -58,7 +60,7 @@ async function listIndexes({ remote }: Repository): Promise<string[]> {
 }
 
 async function readIndexes(
-  { remote, keys }: Repository,
+  repository: Repository,
   journal: Journal,
   journalRepository: number,
   names: readonly string[],
@@ -66,21 +68,43 @@ async function readIndexes(
   const seen = seenIndexes(journal, journalRepository);
   const unseen = names.filter((name) => !seen.has(name));
   await concurrently(unseen, FETCHES_AT_ONCE, async (name) => {
-    const bytes = await remote.get(name);
-    if (bytes === null) return; // removed since it was listed, by a prune that wrote another in its place
-    if (`${INDEX_PREFIX}${contentName(bytes)}` !== name) {
-      throw new DamagedError(`open ${name}: its bytes do not have the SHA-256 it is named by`, {
-        hints: [`'skylock repair' makes indexes anew from the packs.`],
-      });
-    }
-    const plaintext = openObject(keys, 'index', name, bytes);
-    const packs = [...decodePackIndex(plaintext, name)].map((pack) => ({
+    const packs = await readIndex(repository, name);
+    if (packs === null) return;
+    const named = packs.map((pack) => ({
       name: Buffer.from(pack.name, 'hex'),
       size: pack.sizeBytes,
       chunks: pack.entries,
     }));
-    recordIndex(journal, journalRepository, name, packs);
+    recordIndex(journal, journalRepository, name, named);
   });
+}
+
+/** @returns `null` when it was removed since it was listed, by somebody who had put another in its place */
+async function readIndex({ remote, keys }: Repository, name: string): Promise<IndexedPack[] | null> {
+  const bytes = await remote.get(name);
+  if (bytes === null) return null;
+  if (`${INDEX_PREFIX}${contentName(bytes)}` !== name) {
+    throw new DamagedError(`open ${name}: its bytes do not have the SHA-256 it is named by`, {
+      hints: [`'skylock repair' makes indexes anew from the packs.`],
+    });
+  }
+  return [...decodePackIndex(openObject(keys, 'index', name, bytes), name)];
+}
+
+/**
+ * Puts indexes without these packs in the place of those that name them: whoever has nothing but the indexes would look
+ * there for chunks that have been sent again since.
+ * @param lost SHA-256 in hexadecimal
+ */
+export async function dropFromIndexes(repository: Repository, lost: ReadonlySet<string>): Promise<void> {
+  for (const name of await listIndexes(repository)) {
+    const packs = (await readIndex(repository, name)) ?? [];
+    const left = packs.filter((pack) => !lost.has(pack.name));
+    if (left.length === packs.length) continue;
+    const rewritten = left.map((pack) => ({ ...pack, directory: encodeDirectory(pack.entries) }));
+    await Array.fromAsync(writeIndexes(repository, rewritten)); // durable before the old one goes
+    await repository.remote.remove(name);
+  }
 }
 
 /** Puts indexes that hold every durable pack no index holds yet. */

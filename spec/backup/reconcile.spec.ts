@@ -2,6 +2,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { reconcilePacks } from '../../lib/backup/reconcile.ts';
 import { RemoteError } from '../../lib/errors.ts';
+import { openObject } from '../../lib/format/envelope.ts';
+import { decodePackIndex } from '../../lib/format/pack-index.ts';
 import type { Journal } from '../../lib/journal/database.ts';
 import { chunkLocation, isKnownChunk, knownPacks, packsWithoutIndex } from '../../lib/journal/packs.ts';
 import { rememberRepository } from '../../lib/journal/repositories.ts';
@@ -194,4 +196,109 @@ reconciling('stay as they are when the listing fails', () =>
   }),
 );
 
+reconciling('take a pack for lost only when it is not there itself: a listing may lie for a moment', () =>
+  withYard(async (yard) => {
+    fill(yard, { a: 'known', b: 'known' });
+    const { remote } = yard.repository;
+    const list = async function* (prefix: string) {
+      if (prefix !== 'packs/') yield* remote.list(prefix);
+    };
+    assert.is(await yard.reconcile({ ...remote, list }), 0);
+    assert.equal([yard.known('a'), yard.known('b'), yard.notices], [true, true, []]);
+  }),
+);
+
 reconciling.run();
+
+/** Every pack an index names, by the index. */
+async function namedPacks({ repository }: Yard): Promise<Map<string, string[]>> {
+  const named = new Map<string, string[]>();
+  for (const [name, bytes] of repository.remote.objects) {
+    if (!name.startsWith('index/')) continue;
+    const packs = [...decodePackIndex(openObject(repository.keys, 'index', name, bytes))];
+    named.set(
+      name,
+      packs.map((pack) => `packs/${pack.name.slice(0, 2)}/${pack.name}`),
+    );
+  }
+  return named;
+}
+
+/** `a` and `b` are in one index, `c` in another, and `a` is lost. */
+async function loseOne(yard: Yard) {
+  const { a, b } = fill(yard, { a: 'known', b: 'known' });
+  await putIndexes(yard.repository, yard.journal, yard.number);
+  const [first] = await namedPacks(yard);
+  const { c } = fill(yard, { c: 'known' });
+  await putIndexes(yard.repository, yard.journal, yard.number);
+  const [, second] = await namedPacks(yard);
+  yard.repository.remote.objects.delete(a!);
+  return { a: a!, b: b!, c: c!, first: first![0], second: second![0] };
+}
+
+const indexes = suite('the indexes of a remote that has lost a pack');
+
+indexes('do not name it any more, and those that did not are left alone', () =>
+  withYard(async (yard) => {
+    const { b, c, first, second } = await loseOne(yard);
+    assert.is(await yard.reconcile(), 1);
+    const named = await namedPacks(yard);
+    assert.equal([...named.values()].sort(), [[b], [c]].sort());
+    assert.equal([named.has(first), named.get(second)], [false, [c]]);
+    assert.equal(['a', 'b', 'c'].map(yard.known), [false, true, true]);
+    assert.equal(packsWithoutIndex(yard.journal, yard.number), []);
+  }),
+);
+
+for (const failure of [
+  { verb: 'get', call: 1 },
+  { verb: 'put', call: 1 },
+  { verb: 'put', call: 1, when: 'after' },
+  { verb: 'remove', call: 1 },
+  { verb: 'remove', call: 1, when: 'after' },
+  { verb: 'get', call: 3 },
+] as const) {
+  indexes(
+    `are right in the end where ${failure.verb} ${failure.call} fails, and never name less than is there`,
+    () =>
+      withYard(async (yard) => {
+        const { b, c } = await loseOne(yard);
+        const remote = failingRemote(yard.repository.remote, [failure]);
+        await assertRejects(() => yard.reconcile(remote), RemoteError);
+        const meanwhile = [...(await namedPacks(yard)).values()].flat();
+        assert.ok(meanwhile.includes(b) && meanwhile.includes(c));
+        await yard.reconcile();
+        const named = new Set([...(await namedPacks(yard)).values()].flat());
+        assert.equal([...named].sort(), [b, c].sort());
+        assert.equal(['a', 'b', 'c'].map(yard.known), [false, true, true]);
+      }),
+  );
+}
+
+indexes('lead to another pack that holds the same chunk', () =>
+  withYard(async (yard) => {
+    const { repository, journal, number } = yard;
+    const packs = [sealPack('a', 'b'), sealPack('c', 'a')];
+    for (const pack of packs) {
+      repository.remote.objects.set(nameOf(pack), Buffer.from(pack.bytes));
+      recordPack(journal, number, pack);
+    }
+    await putIndexes(repository, journal, number);
+    repository.remote.objects.delete(nameOf(packs[0]!));
+    assert.is(await yard.reconcile(), 1);
+    assert.equal(['a', 'b', 'c'].map(yard.known), [true, false, true]);
+    assert.equal(chunkLocation(journal, number, idOf('a'))?.pack, Buffer.from(packs[1]!.name, 'hex'));
+  }),
+);
+
+indexes('that named nothing else are gone', () =>
+  withYard(async (yard) => {
+    const { a } = fill(yard, { a: 'known' });
+    await putIndexes(yard.repository, yard.journal, yard.number);
+    yard.repository.remote.objects.delete(a!);
+    await yard.reconcile();
+    assert.equal([...(await namedPacks(yard)).keys()], []);
+  }),
+);
+
+indexes.run();

@@ -25,6 +25,7 @@ import { failingRemote } from '../helpers/failing-remote.ts';
 import {
   assertHolds,
   assertHonest,
+  assertIndexesTrue,
   type Machine,
   type MachineOptions,
   machineIn,
@@ -75,6 +76,7 @@ async function assertBacksUp(machine: Machine, options: MachineOptions = {}) {
   const summary = await machine.backUp({ remote, ...options });
   const calls = [...remote.calls];
   await assertHolds(repositoryAt(remote), summary.backupId, [machine.source]);
+  await assertIndexesTrue(repositoryAt(remote));
   assert.is(summary.failures, 0);
   const planned = summary.events.find(({ type }) => type === 'planned');
   if (planned?.type !== 'planned') throw new Error('there was no plan');
@@ -298,6 +300,7 @@ for (const [what, damage] of Object.entries({
       const remote = memoryRemote(machine.objects);
       const { backupId } = await other.backUp({ sources: [machine.source], remote });
       await assertHolds(repositoryAt(remote), backupId, [machine.source]);
+      await assertIndexesTrue(repositoryAt(remote));
       await assertHonest(other);
     }),
   );

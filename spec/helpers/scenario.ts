@@ -260,6 +260,21 @@ async function readIndexes(remote: Remote, keys: RepositoryKeys): Promise<Map<st
   return places;
 }
 
+/** Whoever reads the indexes alone is led to no pack that is not there: another machine has nothing else. */
+export async function assertIndexesTrue({
+  remote,
+  keys,
+}: Pick<Repository, 'remote' | 'keys'>): Promise<void> {
+  const named = new Map<string, number>();
+  for (const places of (await readIndexes(remote, keys)).values()) {
+    for (const { pack, packSizeBytes } of places) named.set(pack, packSizeBytes);
+  }
+  for (const [pack, sizeBytes] of named) {
+    const found = await remote.stat(`packs/${pack.slice(0, 2)}/${pack}`);
+    assert.is(found?.sizeBytes, sizeBytes, `an index names pack ${pack}`);
+  }
+}
+
 function chunkReader(
   remote: Remote,
   keys: RepositoryKeys,
