@@ -26,6 +26,7 @@ import {
   assertHolds,
   assertHonest,
   assertIndexesTrue,
+  LANES,
   type Machine,
   type MachineOptions,
   machineIn,
@@ -418,6 +419,18 @@ again('of many files of which one has changed sends one pack for it and one for 
     assert.equal([planned.totalFiles, planned.uploadedFiles], [1200, 1199]);
     assert.equal([putsOf(calls, 'packs'), putsOf(calls, 'index'), putsOf(calls, 'backups')], [2, 1, 1]);
     assert.ok(putBytes < first.putBytes / 10, `${putBytes} bytes after ${first.putBytes}`);
+  }),
+);
+
+again('whose manifest fills more packs than may exist at once gets through', () =>
+  withMachine(async (machine) => {
+    const links = Array.from({ length: 1500 }, (_, index) => [
+      `${index}`,
+      { linkTo: seededBytes(150, `${index}`).toString('base64').replaceAll('/', '-') },
+    ]);
+    writeTree(machine.source, Object.fromEntries(links));
+    const { calls } = await assertBacksUp(machine);
+    assert.ok(putsOf(calls, 'packs') > LANES + 2);
   }),
 );
 
