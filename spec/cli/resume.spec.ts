@@ -109,10 +109,10 @@ function changeBetweenRuns(first: string, second: string): void {
 
 const inOneFile = suite('a backup killed in the middle of one big file');
 
-/** Large enough that some of it is durable while all lanes have something in flight. */
+/** Several times what all lanes together have in flight: a kill that comes a moment late must still find it unfinished. */
 const CASES = [
-  { name: 'SFTP', withPlace: withSftp, lanes: 4, bytes: 100_000_000, kills: [0.2, 0.6] },
-  { name: 'WebDAV', withPlace: withWebdav, lanes: 2, bytes: 60_000_000, kills: [0.4] },
+  { name: 'SFTP', withPlace: withSftp, lanes: 4, bytes: 260_000_000, kills: [0.2, 0.6] },
+  { name: 'WebDAV', withPlace: withWebdav, lanes: 2, bytes: 160_000_000, kills: [0.4] },
 ] as const;
 
 for (const { name, withPlace, lanes, bytes, kills } of CASES) {
