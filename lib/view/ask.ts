@@ -17,11 +17,13 @@ interface Typing {
 
 /**
  * One line typed at a terminal. The terminal is in raw mode meanwhile: what is typed shows only as `echo` lets it.
+ * @param ask shows the question, when the terminal shows no typing any more: an answer may be there at once
  * @returns the line, or `null` at the end of input (Ctrl-D)
  * @throws InterruptedError at Ctrl-C, which raw mode makes a key like others, and when `signal` is aborted
  */
 export async function readTypedLine(
   keyboard: Keyboard,
+  ask: () => void,
   echo: (typed: string) => void,
   signal?: AbortSignal,
 ): Promise<string | null> {
@@ -29,6 +31,7 @@ export async function readTypedLine(
   let typing: Typing = { text: '', end: null, rest: '' };
   keyboard.setRawMode?.(true);
   try {
+    ask();
     await new Promise<void>((resolve, reject) => {
       const finish = (settle: () => void) => () => {
         keyboard.off('data', onData);

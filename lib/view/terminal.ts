@@ -92,11 +92,10 @@ export function createTerminal(options: TerminalOptions): Terminal {
     if (stdin.isTTY !== true) return null;
     for (const drawing of drawings) drawing.hide();
     try {
-      const question = `${harmless(prompt)} `;
-      stderr.write(question);
       let last = '';
       return await readTypedLine(
         stdin,
+        () => stderr.write(`${harmless(prompt)} `),
         (typed) => {
           const next = shown(typed);
           // Typed at the end: add it; anything else: take the old answer back, one column at a time.
