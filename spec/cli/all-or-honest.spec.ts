@@ -88,7 +88,7 @@ honest('a file that vanishes before it is read, and one that becomes a folder, a
   await withWebdav((place) =>
     withMachine(async (machine) => {
       const source = join(machine.home, 'source');
-      writeNoise(source, 4, 20_000_000);
+      writeNoise(source, 4, 10_000_000);
       for (const name of ['z-stays', 'z-vanishes', 'z-becomes a folder', 'z-changes']) {
         writeFileSync(join(source, name), name);
       }

@@ -6,9 +6,9 @@ import { type Place, withLocal, withSftp } from '../helpers/cli-places.ts';
 import { assertRestored, writeNoise } from '../helpers/cli-trees.ts';
 import { assertClearError, assertStatus, type Machine, summaryOf, withMachine } from '../helpers/program.ts';
 
-const SIZE = 24_000_000;
+const SIZE = 6_000_000;
 
-/** Lends a machine that has backed 24 MB up, and the folder they lie in. */
+/** Lends a machine that has backed 6 MB up, and the folder they lie in. */
 async function withBackup(
   place: Place,
   use: (machine: Machine, source: string) => Promise<void>,

@@ -47,7 +47,7 @@ restore('that is killed again and again fetches only what is not there yet', asy
   await withWebdav((place) =>
     withMachine(async (machine) => {
       const source = join(machine.home, 'source');
-      const size = writeNoise(source, 20, 2_000_000);
+      const size = writeNoise(source, 20, 1_000_000);
       await machine.succeeds(['init']);
       await machine.succeeds(['backup', '--direct', source]);
       const target = join(machine.folder, 'restored');

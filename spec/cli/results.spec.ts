@@ -119,7 +119,7 @@ list('names complete and unfinished ones, with the fields others build on', asyn
     withMachine(async (machine) => {
       const [done, begun] = [join(machine.home, 'done'), join(machine.home, 'begun')];
       writePersonsFolder(done);
-      writeNoise(begun, 2, 20_000_000);
+      writeNoise(begun, 2, 5_000_000);
       await machine.succeeds(['init']);
       assert.is((await machine.succeeds(['list'])).stdout, 'There is no backup yet.\n');
       assert.equal(await jsonOf(machine, 'list'), []);
@@ -145,7 +145,7 @@ list('names complete and unfinished ones, with the fields others build on', asyn
         host: hostname(),
         source_paths: [begun],
         files: 2,
-        bytes: 40_000_000,
+        bytes: 10_000_000,
       });
       for (const { started_at, backup_id } of listed) {
         const digits = String(started_at).replace(/\D/g, '');
@@ -201,7 +201,7 @@ status('tells of each unfinished run how far it is, where, since when, and what 
   await withLocal((place) =>
     withMachine(async (machine) => {
       const [first, second] = [join(machine.home, 'first one'), join(machine.home, 'second')];
-      for (const source of [first, second]) writeNoise(source, 2, 20_000_000);
+      for (const source of [first, second]) writeNoise(source, 2, 5_000_000);
       await machine.succeeds(['init']);
       assert.is((await machine.succeeds(['resume-status'])).stdout, 'Nothing is unfinished.\n');
       assert.equal(await jsonOf(machine, 'resume-status'), []);
@@ -219,7 +219,7 @@ status('tells of each unfinished run how far it is, where, since when, and what 
         place.url,
         'Started:   2',
         '/2 files, ',
-        ' of 40.0 MB',
+        ' of 10.0 MB',
         `skylock backup --direct '${first}'`,
       ]) {
         assert.ok(stdout.includes(words), `${words} in\n${stdout}`);
@@ -246,11 +246,11 @@ status('tells of each unfinished run how far it is, where, since when, and what 
         source_paths: [second],
         uploaded_files: told.uploaded_files,
         total_files: 2,
-        total_bytes: 40_000_000,
+        total_bytes: 10_000_000,
         resume_command: `skylock backup --direct ${second}`,
       });
       assert.match(`${started_at} ${last_updated}`, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \d{4}-/);
-      assert.ok(Number(uploaded_bytes) <= 40_000_000 && typeof host === 'string');
+      assert.ok(Number(uploaded_bytes) <= 10_000_000 && typeof host === 'string');
 
       const run = machine.start(['backup', '--direct', '--json', second]);
       await run.waitFor('the plan', () => hasTold(run, 'planned'));
@@ -268,7 +268,7 @@ status('needs no remote and no password', async () => {
   await withLocal((place) =>
     withMachine(async (machine) => {
       const source = join(machine.home, 'source');
-      writeNoise(source, 1, 20_000_000);
+      writeNoise(source, 1, 5_000_000);
       await machine.succeeds(['init']);
       const id = await leaveUnfinished(machine, source);
       const env = { SKYLOCK_REMOTE: 'sftp://nobody@127.0.0.1:1/gone', SKYLOCK_PASSWORD: undefined };
@@ -287,7 +287,7 @@ cleanup(
     await withLocal((place) =>
       withMachine(async (machine) => {
         const source = join(machine.home, 'source');
-        writeNoise(source, 2, 20_000_000);
+        writeNoise(source, 2, 5_000_000);
         await machine.succeeds(['init']);
         const id = await leaveUnfinished(machine, source);
 
@@ -353,7 +353,7 @@ cleanup('is done at the start of every backup for what rested for 7 days', async
         string,
         string,
       ];
-      for (const source of [old, young, other]) writeNoise(source, 1, 20_000_000);
+      for (const source of [old, young, other]) writeNoise(source, 1, 5_000_000);
       await machine.succeeds(['init']);
       const oldId = await leaveUnfinished(machine, old);
       const youngId = await leaveUnfinished(machine, young);

@@ -70,11 +70,11 @@ for (const [name, withPlace] of Object.entries(PLACES)) {
       withMachine(async (machine) => {
         const source = join(machine.home, 'source');
         writePersonsFolder(source);
-        writeNoise(source, 40, 1_000_000);
+        writeNoise(source, 40, 300_000);
         await machine.succeeds(['init']);
         assert.equal(machine.stateFiles(), []);
 
-        place.line?.limit(20_000_000);
+        place.line?.limit(5_000_000);
         const run = machine.start(['backup', '--direct', '--json', source]);
         await run.waitFor('the start', () => hasTold(run, 'backup_started'));
         const file = stateFileOf(machine);
@@ -108,9 +108,9 @@ stateFile('is exact after the remote has gone', async () => {
   await withWebdav((place) =>
     withMachine(async (machine) => {
       const source = join(machine.home, 'source');
-      writeNoise(source, 40, 500_000);
+      writeNoise(source, 40, 200_000);
       await machine.succeeds(['init']);
-      place.line.limit(8_000_000);
+      place.line.limit(3_000_000);
       const run = machine.start(['backup', '--direct', '--json', '--retry-for', '1s', source]);
       await run.waitFor('some files', () => run.events().some((event) => Number(event.uploaded_files) > 3));
       await place.line.cut();
@@ -139,7 +139,7 @@ stateFile('meddled with between two runs changes nothing but that it is written 
   await withWebdav((place) =>
     withMachine(async (machine) => {
       const source = join(machine.home, 'source');
-      writeNoise(source, 30, 1_000_000);
+      writeNoise(source, 30, 100_000);
       await machine.succeeds(['init']);
       await killAtPlan(machine, source);
       const { backup_id } = readState(stateFileOf(machine));
@@ -170,7 +170,7 @@ stateFile('meddled with while the run goes on is written again within moments', 
   await withWebdav((place) =>
     withMachine(async (machine) => {
       const source = join(machine.home, 'source');
-      writeNoise(source, 20, 1_000_000);
+      writeNoise(source, 20, 100_000);
       await machine.succeeds(['init']);
       const run = machine.start(['backup', '--direct', '--json', source]);
       await run.waitFor('the plan', () => hasTold(run, 'planned'));
@@ -199,7 +199,7 @@ stateFile('that cannot be written is said once, and the backup goes on', async (
   await withWebdav((place) =>
     withMachine(async (machine) => {
       const source = join(machine.home, 'source');
-      writeNoise(source, 20, 1_000_000);
+      writeNoise(source, 20, 100_000);
       await machine.succeeds(['init']);
       const run = machine.start(['backup', '--direct', source], { withoutPrivileges: true });
       await run.waitFor('the plan', () => run.stderr().includes('📊 Total'));
