@@ -81,6 +81,8 @@ export async function importCheckpoint(
 ): Promise<void> {
   let batch: ImportedEntry[] = [];
   for await (const entry of readManifest(repository, journal, run.repository, header)) {
+    // Read while it changed, or a moment after: its times do not tell whether it is still the same.
+    if (entry.ctimeNs === 0n) continue;
     batch.push(importedEntry(entry));
     if (batch.length < BATCH) continue;
     importEntries(journal, run, batch);
