@@ -1,14 +1,14 @@
 /**
- * Makes `dist/`, which is what the published package runs: everything bundled but better-sqlite3, in files that are loaded
- * when they are first needed. Why is in `docs/decisions/build.md`.
+ * Makes `dist/`, or the folder that is named, which is what the published package runs: everything bundled but
+ * better-sqlite3, in files that are loaded when they are first needed. Why is in `docs/decisions/build.md`.
  */
 import { rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { build, type Plugin } from 'esbuild';
 import { bundledPackages, thirdPartyLicences } from './build/licences.ts';
 
 const root = import.meta.dirname;
-const dist = join(root, 'dist');
+const dist = resolve(process.argv[2] ?? join(root, 'dist'));
 
 /** What ssh2 does without: it looks for them in a `try`, and Node's own crypto has the ciphers we offer. */
 const SSH2_NATIVE = ['cpu-features', '*/sshcrypto.node'];
