@@ -27,6 +27,7 @@ import { scan } from './scan.ts';
 import { excludedPaths, matchKeyOf } from './sources.ts';
 import { chooseCheckpoint, EXPIRE_AFTER_MS, importCheckpoint } from './take-over.ts';
 import { startUploader, type Uploader } from './uploader.ts';
+import { startTidying } from './temporaries.ts';
 
 export interface BackupRequest {
   /** As `canonicalSources` gives them. */
@@ -124,6 +125,7 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
   try {
     await saving.rewrite();
     for (const { backupId } of checkpoints.filter(isLeftOver)) await removeCheckpoint(repository, backupId);
+  const tidying = startTidying(deps);
     return await backUpClaimed(request, { matchKey, run, state, saving, checkpoint }, deps);
   } catch (error) {
     try {
@@ -137,6 +139,7 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
     await saving.stop();
   }
 }
+    await tidying.stop();
 
 function ownRunFirst(ownId: string, adopt: string): UsageError {
   return new UsageError(

@@ -41,7 +41,12 @@ export const backupCommand = defineCommand({
     });
     let summary: BackupSummary;
     try {
-      const forSession = { progress: view.report, makeDefaultRepository: true, checkJournal: true };
+      const forSession = {
+        progress: view.report,
+        makeDefaultRepository: true,
+        checkJournal: true,
+        mayPut: true,
+      };
       summary = await withSession(cli, options, forSession, async (session) => {
         const { backUp } = await import('../backup/backup.ts');
         const { identifyProcess } = await import('../journal/owner.ts');

@@ -4,7 +4,7 @@ import { dataPaths } from '../config/paths.ts';
 import { writeRemote } from '../config/write-config.ts';
 import { EXIT, UsageError } from '../errors.ts';
 import { defineCommand } from './cli.ts';
-import { connect } from './session.ts';
+import { connect, newTemporaryToken } from './session.ts';
 
 export const initCommand = defineCommand({
   command: 'init [url]',
@@ -26,7 +26,8 @@ export const initCommand = defineCommand({
     const { parseRemoteUrl, formatRemoteUrl } = await import('../remote/url.ts');
     const { createRepository, refuseExisting } = await import('../repository/create.ts');
     const location = parseRemoteUrl(url, cli.cwd);
-    const remote = await connect(cli, config, location, 1, () => {});
+    const temporaryToken = newTemporaryToken();
+    const remote = await connect(cli, config, location, { lanes: 1, temporaryToken, progress: () => {} });
     try {
       await refuseExisting(remote); // before the person thinks of a password
       const password = await readNewPassword(config.password, terminal);

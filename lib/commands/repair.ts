@@ -31,7 +31,7 @@ export const repairCommand = defineCommand({
     const closeView = () => (closed ??= view.close());
     let summary: RepairSummary;
     try {
-      const forSession = { progress: view.report, checkJournal: true };
+      const forSession = { progress: view.report, checkJournal: true, mayPut: !dryRun };
       summary = await withSession(cli, options, forSession, async (session) => {
         const { repair } = await import('../upkeep/repair.ts');
         return repair(

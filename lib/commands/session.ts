@@ -35,6 +35,8 @@ export interface SessionOptions {
   readonly retryForMs?: number;
   /** Look at the whole journal before anything is built on it. */
   readonly checkJournal?: boolean;
+  /** Objects will be put: what is left of those puts when this process dies has to be known as its own. */
+  readonly mayPut?: boolean;
 }
 
 /** Packs sent at once to begin with; on SFTP they are channels that share few connections. */
@@ -58,7 +60,8 @@ export async function withSession<Result>(
   const isDefault = config.remote === null;
 
   const lanes = location.kind === 'sftp' ? Math.max(LANES, config.connections) : config.connections;
-  const remote = await connect(cli, config, location, lanes, progress);
+  const temporaryToken = newTemporaryToken();
+  const remote = await connect(cli, config, location, { lanes, temporaryToken, progress });
   const hurry = closeAfterGrace(cli.signal, remote);
   try {
     const repository = isDefault
@@ -67,6 +70,11 @@ export async function withSession<Result>(
     return await withOpenJournal(cli, paths, options, async (journal) => {
       const { rememberRepository } = await import('../journal/repositories.ts');
       const journalRepository = rememberRepository(journal, repository.config.repositoryId, remote.url);
+      if (options.mayPut === true) {
+        const { identifyProcess } = await import('../journal/owner.ts');
+        const { noteToken } = await import('../journal/temporaries.ts');
+        noteToken(journal, journalRepository, temporaryToken, identifyProcess(cli.pid)!);
+      }
       const localRoot = location.kind === 'local' ? location.path : null;
       return work({ config, paths, repository, journal, journalRepository, lanes, localRoot });
     });
@@ -122,17 +130,28 @@ async function withOpenJournal<Result>(
   }
 }
 
+/** @returns what no other process's temporary objects begin with */
+export function newTemporaryToken(): string {
+  return randomBytes(8).toString('hex');
+}
+
+export interface ConnectOptions {
+  readonly lanes: number;
+  readonly temporaryToken: string;
+  /** Told of retries. */
+  readonly progress: Progress;
+}
+
 /** Opens the adapter with retries around it. */
 export async function connect(
   cli: Cli,
   config: Config,
   location: RemoteLocation,
-  lanes: number,
-  progress: Progress,
+  { lanes, temporaryToken, progress }: ConnectOptions,
 ): Promise<Remote> {
   const { openRemote } = await import('../remote/open.ts');
   const { withRetry } = await import('../remote/retry.ts');
-  const remote = await openRemote(location, remoteSettings(cli, config, lanes));
+  const remote = await openRemote(location, remoteSettings(cli, config, { lanes, temporaryToken }));
   return withRetry(remote, {
     retryForMs: config.retryForMs,
     signal: cli.signal,
@@ -140,12 +159,15 @@ export async function connect(
   });
 }
 
-function remoteSettings(cli: Cli, config: Config, lanes: number): RemoteSettings {
+function remoteSettings(
+  cli: Cli,
+  config: Config,
+  own: Pick<RemoteSettings, 'lanes' | 'temporaryToken'>,
+): RemoteSettings {
   const { terminal, env, home } = cli;
   return {
     maxConnections: config.connections,
-    lanes,
-    temporaryToken: randomBytes(8).toString('hex'),
+    ...own,
     password: () => findPassword(config.remotePassword, terminal),
     ssh: {
       home,

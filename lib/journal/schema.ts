@@ -13,6 +13,14 @@ export interface Schema {
   pack: { id: Generated<number>; repository: number; name: Buffer; size: number; directory: Buffer | null };
   chunk: ChunkTable;
   index_seen: { repository: number; name: string };
+  temporary_token: {
+    token: string;
+    repository: number;
+    owner_pid: number;
+    owner_started: string;
+    owner_boot: string;
+  };
+  strange_temporary: { repository: number; name: string; size: number; since: number };
 }
 
 interface RunTable {

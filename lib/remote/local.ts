@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, opendir, realpath, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -8,6 +7,7 @@ import { folderMaker, rootKeeper, syncFolder } from './local/folders.ts';
 import { isName, requireName, requirePrefix } from './name.ts';
 import { type ByteRange, MAX_GET_BYTES, type Remote, type RemoteObject, TEMPORARY_FOLDER } from './remote.ts';
 import type { RemoteSettings } from './settings.ts';
+import { temporaryName } from './temporary.ts';
 
 /** Between two writes an abort is seen and progress is told. */
 const WRITE_BYTES = 1024 * 1024;
@@ -45,8 +45,7 @@ export async function openLocal(
     async put(name, bytes, { signal, onSent } = {}) {
       const path = pathOf(name);
       const stop = AbortSignal.any([closing.signal, ...(signal === undefined ? [] : [signal])]);
-      const temporaryName = `${settings.temporaryToken}-${randomBytes(8).toString('hex')}`;
-      const temporary = join(root, TEMPORARY_FOLDER, temporaryName);
+      const temporary = join(root, temporaryName(settings.temporaryToken));
       await attempt(`put ${name} into ${root}`, async () => {
         stop.throwIfAborted();
         await makeFolder(dirname(temporary));
@@ -55,7 +54,7 @@ export async function openLocal(
           await makeFolder(dirname(path));
           await refuseSymlinks(root, path);
           stop.throwIfAborted();
-          await rename(temporary, path);
+          await rename(temporary, path).catch((error: unknown) => refuseGone(temporary, error));
         } catch (error) {
           await unlink(temporary).catch(() => {}); // the first error is the one to tell
           throw error;
@@ -142,6 +141,14 @@ async function writeWhole(
   } finally {
     await file.close();
   }
+}
+
+/** Not the folder, as a failed rename may look like, but the object itself is gone: somebody took it for dead. */
+async function refuseGone(temporary: string, error: unknown): Promise<never> {
+  const isGone =
+    systemErrorCode(error) === 'ENOENT' && (await absentAsNull(lstat(dirname(temporary)))) !== null;
+  if (!isGone) throw error;
+  throw new RemoteError(`rename ${temporary}: it is gone`, { retryable: true, cause: error });
 }
 
 /** The root may be reached through symlinks, what lies below it may not: a link could lead anywhere. */

@@ -1,8 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { userInfo } from 'node:os';
 import type { Client, ConnectConfig, FileEntryWithStats } from 'ssh2';
 import SftpClient from 'ssh2-sftp-client';
-import { requireName, requirePrefix } from './name.ts';
+import { isName, requireName, requirePrefix } from './name.ts';
 import { type Remote, type RemoteObject, TEMPORARY_FOLDER } from './remote.ts';
 import type { RemoteSettings } from './settings.ts';
 import type { Authenticator } from './sftp/authentication.ts';
@@ -15,6 +14,7 @@ import { hostLabel } from './sftp/known-hosts.ts';
 import { getFile, putFile, removeFile } from './sftp/objects.ts';
 import { type ChannelPool, channelPool } from './sftp/pool.ts';
 import { readHostConfig } from './sftp/ssh-config.ts';
+import { temporaryName } from './temporary.ts';
 import { formatRemoteUrl, type SftpLocation } from './url.ts';
 
 export interface SftpOptions {
@@ -41,8 +41,7 @@ export async function openSftp(
   );
   const root = location.path.replace(/\/+$/, '');
   const pathOf = (name: string) => `${root}/${name}`;
-  const temporaryPath = () =>
-    pathOf(`${TEMPORARY_FOLDER}/${settings.temporaryToken}-${randomBytes(8).toString('hex')}`);
+  const temporaryPath = () => pathOf(temporaryName(settings.temporaryToken));
 
   return {
     url: formatRemoteUrl(location),
@@ -63,7 +62,6 @@ export async function openSftp(
 
     async *list(prefix) {
       requirePrefix(prefix);
-      if (prefix.split('/')[0] === TEMPORARY_FOLDER) return;
       yield* listObjects(pool, root, prefix);
     },
 
@@ -186,20 +184,10 @@ async function* listObjects(pool: ChannelPool, root: string, prefix: string): As
     running.delete(folder);
     for (const { filename, attrs } of entries) {
       const name = `${folder}${filename}`;
-      if (!isName(name)) continue;
+      if (!isName(name)) continue; // other files may lie beside ours
       if (attrs.isFile()) yield { name, sizeBytes: attrs.size };
       else if (attrs.isDirectory() && name !== TEMPORARY_FOLDER) found.push(`${name}/`);
     }
-  }
-}
-
-/** Other files may lie beside ours; nobody could ask for one whose name is none. */
-function isName(name: string): boolean {
-  try {
-    requireName(name);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
 import { RemoteError, UsageError } from '../errors.ts';
 import { requireName, requirePrefix } from './name.ts';
-import { type PutOptions, type Remote, TEMPORARY_FOLDER } from './remote.ts';
+import type { PutOptions, Remote } from './remote.ts';
 import type { RemoteSettings } from './settings.ts';
+import { temporaryName } from './temporary.ts';
 import { isThisMachine, type WebdavLocation } from './url.ts';
 import { agentsFor } from './webdav/agents.ts';
 import { type WebdavCalls, webdavCalls } from './webdav/calls.ts';
@@ -54,9 +54,9 @@ export async function openWebdav(
     url: location.url,
 
     async put(name, bytes, options = {}) {
-      const temporary = `${settings.temporaryToken}-${randomBytes(8).toString('hex')}`;
       const path = pathOf(name);
-      await putObject(calls, `put ${name}`, pathOf(`${TEMPORARY_FOLDER}/${temporary}`), path, bytes, options);
+      const temporary = pathOf(temporaryName(settings.temporaryToken));
+      await putObject(calls, `put ${name}`, temporary, path, bytes, options);
     },
 
     async get(name, range) {

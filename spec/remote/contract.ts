@@ -200,6 +200,19 @@ export function remoteContract(
     assert.equal(await names(remote, `${TEMPORARY_FOLDER}/`), [], 'nothing temporary is left');
   });
 
+  promise(
+    'lists what an upload that died has left when asked for that folder, and only then',
+    async (remote) => {
+      const left = `${TEMPORARY_FOLDER}/0f3a-0123456789abcdef`;
+      await remote.put('packs/ab/one', Buffer.from('whole'));
+      await remote.put(left, Buffer.from('half'));
+      assert.equal(await names(remote, ''), ['packs/ab/one']);
+      assert.equal(await objects(remote, `${TEMPORARY_FOLDER}/`), [{ name: left, sizeBytes: 4 }]);
+      await remote.remove(left);
+      assert.equal(await names(remote, `${TEMPORARY_FOLDER}/`), []);
+    },
+  );
+
   promise('leaves nothing when a put is aborted half-way', async (remote) => {
     const stop = new AbortController();
     const reason = new Error('the person asked to stop');
