@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { type Config, loadConfig } from '../config/config.ts';
 import { findPassword, readKey, readOrMakeKey, readPassword } from '../config/password.ts';
 import { type DataPaths, dataPaths } from '../config/paths.ts';
+import { removeDeadWrites } from '../config/write-file.ts';
 import { NoRepositoryError } from '../errors.ts';
 import type { Journal } from '../journal/database.ts';
 import type { Progress } from '../progress.ts';
@@ -71,6 +72,7 @@ export async function withSession<Result>(
       const { rememberRepository } = await import('../journal/repositories.ts');
       const journalRepository = rememberRepository(journal, repository.config.repositoryId, remote.url);
       if (options.mayPut === true) {
+        for (const file of [paths.configFile, paths.defaultKeyFile]) removeDeadWrites(file, cli.now());
         const { identifyProcess } = await import('../journal/owner.ts');
         const { noteToken } = await import('../journal/temporaries.ts');
         noteToken(journal, journalRepository, temporaryToken, identifyProcess(cli.pid)!);

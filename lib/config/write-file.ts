@@ -5,11 +5,13 @@ import {
   linkSync,
   mkdirSync,
   openSync,
+  readdirSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { systemErrorCode } from '../errors.ts';
 import { fileError } from './file-error.ts';
 
@@ -33,6 +35,23 @@ export function writePrivateFile(path: string, content: string, place: 'replace'
     return true;
   } catch (error) {
     throw fileError(`write ${path}`, error);
+  }
+}
+
+/** A write takes moments. */
+const DEAD_AFTER_MS = 3_600_000;
+
+/** Removes the temporary files that writes of `path` which were killed have left beside it. What cannot be removed stays. */
+export function removeDeadWrites(path: string, now: Date): void {
+  const isTemporary = (name: string) =>
+    name.startsWith(`${basename(path)}.`) && /^[0-9a-f]{12}$/.test(name.slice(basename(path).length + 1));
+  try {
+    for (const name of readdirSync(dirname(path)).filter(isTemporary)) {
+      const file = join(dirname(path), name);
+      if (statSync(file).mtimeMs < now.getTime() - DEAD_AFTER_MS) rmSync(file);
+    }
+  } catch {
+    // There is no such folder, or another process was faster: nothing relies on it.
   }
 }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
@@ -134,6 +134,7 @@ export function openScratch<Tables>(journal: Pick<Journal, 'file'>, tables: stri
     }
   };
   return guard(() => {
+    removeDeadScratches(dirname(file));
     closeSync(openSync(file, 'wx', 0o600)); // SQLite would make it readable by others
     const sqlite = new Database(file);
     sqlite.pragma('journal_mode = MEMORY');
@@ -148,6 +149,19 @@ export function openScratch<Tables>(journal: Pick<Journal, 'file'>, tables: stri
     const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: sqlite }) });
     return { db, sqlite, guard, close: () => void sqlite.close() };
   });
+}
+
+/** One that still has its name after a minute belongs to a process that was killed before it could take it away. */
+const SCRATCH_DEAD_AFTER_MS = 60_000;
+
+function removeDeadScratches(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    if (!/^scratch-[0-9a-f-]{36}\.db$/.test(name)) continue;
+    const found = statSync(join(folder, name), { throwIfNoEntry: false });
+    if (found !== undefined && found.mtimeMs < Date.now() - SCRATCH_DEAD_AFTER_MS) {
+      rmSync(join(folder, name), { force: true });
+    }
+  }
 }
 
 /**

@@ -5,6 +5,7 @@ import {
   readlinkSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -12,7 +13,7 @@ import { parse } from 'smol-toml';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { setRemote, writeRemote } from '../../lib/config/write-config.ts';
-import { writePrivateFile } from '../../lib/config/write-file.ts';
+import { removeDeadWrites, writePrivateFile } from '../../lib/config/write-file.ts';
 import { SkylockError, UsageError } from '../../lib/errors.ts';
 import { withFolder } from '../helpers/temporary.ts';
 
@@ -116,6 +117,18 @@ file('is replaced or kept as asked, and leaves nothing beside it', async () => {
     assert.equal(readdirSync(folder), ['file']);
   });
 });
+
+file('has what writes that were killed have left beside it removed', () =>
+  withFolder(async (folder) => {
+    const names = ['a.key.0123456789ab', 'a.key.ba9876543210', 'a.key.backup', 'b.key.0123456789ab', 'a.key'];
+    for (const name of names) writeFileSync(join(folder, name), '');
+    const longAgo = new Date(Date.now() - 3_601_000);
+    for (const name of names.toSpliced(1, 1)) utimesSync(join(folder, name), longAgo, longAgo);
+    removeDeadWrites(join(folder, 'a.key'), new Date());
+    assert.equal(readdirSync(folder).sort(), names.slice(1).sort());
+    removeDeadWrites(join(folder, 'nowhere/a.key'), new Date());
+  }),
+);
 
 file('that cannot be written is an error with its path', async () => {
   await withFolder(async (folder) => {

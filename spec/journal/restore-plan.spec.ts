@@ -1,4 +1,5 @@
-import { readdirSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -80,6 +81,17 @@ plan('leaves nothing beside the journal, not even while it is open', () =>
   withPlan((plan, folder) => {
     for (let n = 0; n < 50_000; n += 1) addEntry(plan, entry(`/${n}`), Buffer.alloc(200));
     assert.equal(readdirSync(folder), []);
+  }),
+);
+
+plan('removes those of processes that were killed before they could take the name away', () =>
+  withFolder(async (folder) => {
+    const [dead, young] = ['scratch-00000000-0000-4000-8000-000000000000.db', `scratch-${randomUUID()}.db`];
+    for (const name of [dead, young, 'scratch-of-mine.db']) writeFileSync(join(folder, name), '');
+    const longAgo = new Date(Date.now() - 61_000);
+    for (const name of [dead, 'scratch-of-mine.db']) utimesSync(join(folder, name), longAgo, longAgo);
+    openRestorePlan({ file: join(folder, 'journal.db') }).close();
+    assert.equal(readdirSync(folder).sort(), [young, 'scratch-of-mine.db'].sort());
   }),
 );
 
