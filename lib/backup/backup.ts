@@ -22,12 +22,13 @@ import { startCheckpoints } from './checkpoint.ts';
 import { createLedger } from './ledger.ts';
 import { type Plan, plan } from './plan.ts';
 import { publish } from './publish.ts';
+import { recheckFiles } from './recheck.ts';
 import { reconcilePacks } from './reconcile.ts';
 import { scan } from './scan.ts';
 import { excludedPaths, matchKeyOf } from './sources.ts';
 import { chooseCheckpoint, EXPIRE_AFTER_MS, importCheckpoint } from './take-over.ts';
-import { startUploader, type Uploader } from './uploader.ts';
 import { startTidying } from './temporaries.ts';
+import { startUploader, type Uploader } from './uploader.ts';
 
 export interface BackupRequest {
   /** As `canonicalSources` gives them. */
@@ -37,6 +38,8 @@ export interface BackupRequest {
   readonly stateFolder: string;
   /** Go on with this unfinished backup, whichever machine began it. */
   readonly adopt?: string | null;
+  /** Believe nothing of what counts as uploaded: read the files again, ask the remote for each pack. */
+  readonly verifyResume?: boolean;
   readonly checkpointEveryMs?: number;
   readonly lanes: number;
   /** A pack is ended when it has reached this: 16 MiB unless told. */
@@ -122,10 +125,10 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
   });
   const state = openStateFile(journal, run, { folder: request.stateFolder, sourcePaths });
   const saving = saveRegularly(state, deps.progress);
+  const tidying = startTidying(deps);
   try {
     await saving.rewrite();
     for (const { backupId } of checkpoints.filter(isLeftOver)) await removeCheckpoint(repository, backupId);
-  const tidying = startTidying(deps);
     return await backUpClaimed(request, { matchKey, run, state, saving, checkpoint }, deps);
   } catch (error) {
     try {
@@ -136,10 +139,10 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
     await saving.rewrite();
     throw error;
   } finally {
+    await tidying.stop();
     await saving.stop();
   }
 }
-    await tidying.stop();
 
 function ownRunFirst(ownId: string, adopt: string): UsageError {
   return new UsageError(
@@ -168,7 +171,7 @@ async function backUpClaimed(
   const { matchKey, run, state, saving, checkpoint } = claimed;
   const { journal, repository, progress, signal, now } = deps;
   const { sourcePaths, host, owner, program, lanes, packBytes, compressOverBytes } = request;
-  const { checkpointEveryMs = CHECKPOINT_EVERY_MS } = request;
+  const { checkpointEveryMs = CHECKPOINT_EVERY_MS, verifyResume = false } = request;
   progress({
     type: 'backup_started',
     backupId: run.backupId,
@@ -182,9 +185,10 @@ async function backUpClaimed(
 
   const uploader = startUploader({ ...deps, run, lanes, packBytes, compressOverBytes });
   try {
-    const lostPacks = await reconcilePacks(deps);
+    const lostPacks = await reconcilePacks(deps, { askForEach: verifyResume });
     if (checkpoint !== null) await importCheckpoint(checkpoint, { journal, repository, run });
     if (lostPacks > 0 || checkpoint !== null) demoteBrokenFiles(journal, run, now());
+    const unproved = verifyResume ? await recheckFiles({ ...deps, run }) : 0;
 
     const found = scan(sourcePaths, excludedPaths(request.ownFolders));
     const planned = await plan(found, sourcePaths, { journal, run, progress, signal, now });
@@ -196,7 +200,7 @@ async function backUpClaimed(
       progress({ type: 'notice', text: `no checkpoint could be put: ${error.message}` }),
     );
     const failed = await uploadFiles(claimed, planned, uploader, deps).finally(checkpoints.stop);
-    const failures = planned.failures + failed;
+    const failures = planned.failures + unproved + failed;
 
     progress({ type: 'publishing' });
     const header = await publish({ ...facts, unreadable: failures }, publishing);

@@ -124,7 +124,7 @@ function sortInto(batch: Batch, before: JournalEntry | null, entry: Entry): bool
 }
 
 /** ctime tells of every change to content, mode, owner and links. */
-function hasSameContent(before: Entry, entry: Entry): boolean {
+export function hasSameContent(before: Entry, entry: Entry): boolean {
   const isSame = before.type === entry.type && before.size === entry.size && before.mtimeNs === entry.mtimeNs;
   // What a checkpoint told of has no inode and no ctime that mean anything here.
   const isImported = before.inode === 0n;

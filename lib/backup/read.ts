@@ -38,9 +38,17 @@ const ATTEMPTS = 3;
 /** The buffer holds two chunks of the largest size: what has to be moved to its front is small beside what is read. */
 const CHUNKS_HELD = 2;
 
+/** What {@link readFiles} reads into: for one file at a time. */
+export function allocateReadBuffer({ sizes }: Chunker): Buffer {
+  return Buffer.allocUnsafeSlow(CHUNKS_HELD * sizes.max);
+}
+
 /** Reads files one after another and cuts them into chunks. */
-export function* readFiles(files: Iterable<JournalEntry>, deps: ReadDeps): Generator<ReadItem> {
-  const buffer = Buffer.allocUnsafeSlow(CHUNKS_HELD * deps.chunker.sizes.max);
+export function* readFiles(
+  files: Iterable<JournalEntry>,
+  deps: ReadDeps,
+  buffer: Buffer = allocateReadBuffer(deps.chunker),
+): Generator<ReadItem> {
   for (const file of files) {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       const settled = yield* readOnce(file, attempt, buffer, deps);

@@ -1,4 +1,4 @@
-import { DamagedError, RemoteError } from '../errors.ts';
+import { DamagedError, InterruptedError, RemoteError } from '../errors.ts';
 import { encodeDirectory } from '../format/pack-directory.ts';
 import type { Journal } from '../journal/database.ts';
 import { forgetPacks, insertDurablePack, knownPacks } from '../journal/packs.ts';
@@ -14,6 +14,7 @@ export interface ReconcileDeps {
   /** The repository's number in the journal. */
   readonly journalRepository: number;
   readonly progress: Progress;
+  readonly signal: AbortSignal;
 }
 
 const LOOKS_AT_ONCE = 4;
@@ -22,17 +23,23 @@ const LOOKS_AT_ONCE = 4;
  * Brings the journal's packs in line with the remote's, whatever happened to either: reads indexes it has not seen, lists
  * the packs, forgets those that are missing or have another size, and adopts those it does not know. A pack that was put
  * just before a kill, before it could be recorded, is one of these.
+ * @param options.askForEach ask for the size of every pack, whatever the listing says of it
  * @returns how many packs were lost
  */
-export async function reconcilePacks(deps: ReconcileDeps): Promise<number> {
+export async function reconcilePacks(
+  deps: ReconcileDeps,
+  { askForEach = false }: { readonly askForEach?: boolean } = {},
+): Promise<number> {
   const { repository, journal, journalRepository } = deps;
   await relearnIndexes(repository, journal, journalRepository);
 
   // Before the listing: another process may put and record a pack while it goes on.
   const known = knownPacks(journal, journalRepository);
   const sizes = await listPacks(repository);
-  const missing = known.filter(({ name, size }) => sizes.get(name.toString('hex')) !== size);
-  const lost = await lookAgain(missing, repository);
+  const suspects = askForEach
+    ? known
+    : known.filter(({ name, size }) => sizes.get(name.toString('hex')) !== size);
+  const lost = await lookAgain(suspects, { ...deps, progress: askForEach ? deps.progress : () => {} });
   if (lost.length > 0) await forgetLost(lost, deps);
 
   const unknown = new Map(sizes);
@@ -44,11 +51,22 @@ export async function reconcilePacks(deps: ReconcileDeps): Promise<number> {
 type KnownPack = ReturnType<typeof knownPacks>[number];
 
 /** A listing may lie for a moment, as that of a disk which is being mounted; what follows from it is dear. */
-async function lookAgain(missing: readonly KnownPack[], { remote }: Repository): Promise<KnownPack[]> {
+async function lookAgain(
+  packs: readonly KnownPack[],
+  { repository, progress, signal }: ReconcileDeps,
+): Promise<KnownPack[]> {
+  const totalBytes = packs.reduce((sum, { size }) => sum + size, 0);
+  progress({ type: 'checking', what: 'packs that count as sent' });
+  progress({ type: 'check_planned', unit: 'pack', total: packs.length, totalBytes });
   const lost: KnownPack[] = [];
-  await concurrently(missing, LOOKS_AT_ONCE, async (pack) => {
-    const found = await remote.stat(packName(pack.name.toString('hex')));
+  let [done, doneBytes] = [0, 0];
+  await concurrently(packs, LOOKS_AT_ONCE, async (pack) => {
+    if (signal.aborted) throw new InterruptedError('back up: interrupted while asking for packs');
+    const found = await repository.remote.stat(packName(pack.name.toString('hex')));
     if (found?.sizeBytes !== pack.size) lost.push(pack);
+    done += 1;
+    doneBytes += pack.size;
+    progress({ type: 'checked', done, doneBytes });
   });
   return lost;
 }
@@ -57,8 +75,12 @@ async function forgetLost(
   lost: readonly KnownPack[],
   { repository, journal, journalRepository, progress }: ReconcileDeps,
 ): Promise<void> {
-  const packs = lost.length === 1 ? '1 pack is' : `${lost.length} packs are`;
-  progress({ type: 'notice', text: `${packs} missing or short on the remote: what they held is sent again` });
+  const held = lost.length === 1 ? '1 pack is' : `${lost.length} packs are`;
+  const what = lost.length === 1 ? 'it' : 'they';
+  progress({
+    type: 'notice',
+    text: `${held} missing or short on the remote: what ${what} held is sent again`,
+  });
   // The indexes first: once the journal has forgotten the packs, nobody knows any more that the indexes are wrong.
   await dropFromIndexes(repository, new Set(lost.map(({ name }) => name.toString('hex'))));
   forgetPacks(

@@ -22,6 +22,11 @@ export const backupCommand = defineCommand({
         requiresArg: true,
         describe: 'ID: go on with this unfinished backup, whichever machine began it',
       })
+      .option('verify-resume', {
+        type: 'boolean',
+        default: false,
+        describe: 'prove what counts as uploaded: read the files again, ask the remote for each pack',
+      })
       .example('$0 backup --direct ~/Documents ~/Pictures', 'back up two folders'),
 
   async run(cli, options) {
@@ -58,6 +63,7 @@ export const backupCommand = defineCommand({
             ownFolders,
             stateFolder: paths.stateFolder,
             adopt,
+            verifyResume: options.verifyResume,
             lanes,
             compressOverBytes: config.compressOverBytes,
             host: cli.host,

@@ -275,6 +275,37 @@ export interface ReadFile {
   readonly torn: boolean;
 }
 
+const selectUploadedContent = statement<{ sourceSet: number }>()((db, p) =>
+  db
+    .selectFrom('entry')
+    .select(({ fn }) => [fn.countAll<number>().as('files'), sql<number>`coalesce(sum(size), 0)`.as('bytes')])
+    .where('source_set', '=', p.sourceSet)
+    .where('type', '=', 'file')
+    .where('size', '>', 0n)
+    .where('state', '=', 'uploaded'),
+);
+
+/** @returns how many files with any content count as uploaded, and their bytes */
+export function uploadedContent(
+  journal: Journal,
+  sourceSet: number,
+): { readonly files: number; readonly bytes: number } {
+  return selectUploadedContent(journal).get({ sourceSet })!;
+}
+
+const selectPiece = statement<{ entry: bigint; position: number }>()((db, p) =>
+  db
+    .selectFrom('entry_chunk')
+    .select('chunk')
+    .where('entry', '=', p.entry as never)
+    .where('position', '=', p.position),
+);
+
+/** @returns the id of the chunk at one place of a file, or `null` where none is recorded */
+export function chunkAt(journal: Journal, entry: bigint, position: number): Buffer | null {
+  return selectPiece(journal).get({ entry, position })?.chunk ?? null;
+}
+
 /** What one transaction records: a pack that became durable (or none), the pieces it settles, the files it completes. */
 export interface UploadedBatch {
   readonly pack: DurablePack | null;

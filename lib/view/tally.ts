@@ -85,6 +85,9 @@ export function addToTally(tally: Tally, event: ProgressEvent, nowMs: number): v
       enter(tally, tally.scanning.size > 0 ? 'scanning' : 'planning', nowMs);
       break;
     case 'planned':
+      // What was compared before, on this machine, has no part in the speed of sending.
+      tally.unit = 'file';
+      tally.rate = createRate();
       addPlan(tally, event, { files: event.uploadedFiles, bytes: event.uploadedBytes }, nowMs);
       break;
     case 'restore_started':

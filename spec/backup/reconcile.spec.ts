@@ -39,7 +39,13 @@ function yardOf(repository: Repository, journal: Journal, number: number): Yard 
     number,
     notices,
     reconcile: (remote = repository.remote) =>
-      reconcilePacks({ repository: { ...repository, remote }, journal, journalRepository: number, progress }),
+      reconcilePacks({
+        repository: { ...repository, remote },
+        journal,
+        journalRepository: number,
+        progress,
+        signal: new AbortController().signal,
+      }),
     known: (name) => isKnownChunk(journal, number, idOf(name)),
   };
 }
@@ -77,7 +83,7 @@ reconciling('of which one lacks a pack: it is not durable any more, nor is what 
     yard.repository.remote.objects.delete(a!);
     assert.is(await yard.reconcile(), 1);
     assert.equal([yard.known('a'), yard.known('a2'), yard.known('b')], [false, false, true]);
-    assert.equal(yard.notices, ['1 pack is missing or short on the remote: what they held is sent again']);
+    assert.equal(yard.notices, ['1 pack is missing or short on the remote: what it held is sent again']);
   }),
 );
 
