@@ -1,5 +1,6 @@
 import type { SFTPWrapper } from 'ssh2';
 import type { RemoteError } from '../../errors.ts';
+import type { CommandOutcome, Refusal } from './command.ts';
 import { connectionFailure, StatusError } from './failures.ts';
 
 /** What ssh2 knows of the server and does not show in its types. */
@@ -8,6 +9,9 @@ interface Internals {
   readonly _maxReadLen: number;
   readonly _maxWriteLen: number;
 }
+
+/** Runs a command on the connection of the channel. */
+export type RunCommand = (command: string, maxOutputBytes: number) => Promise<CommandOutcome | Refusal>;
 
 type Done<T> = (error: Error | null | undefined, value: T) => void;
 
@@ -18,14 +22,17 @@ type Done<T> = (error: Error | null | undefined, value: T) => void;
 export class SftpChannel {
   readonly #sftp: SFTPWrapper;
   readonly #where: string;
+  /** In a session of its own; also after the channel has ended. */
+  readonly run: RunCommand;
   readonly #waiting = new Set<(error: Error) => void>();
   #end: RemoteError | null = null;
   #heardAt = 0;
 
   /** @param where for messages: `user@host` */
-  constructor(sftp: SFTPWrapper, where: string) {
+  constructor(sftp: SFTPWrapper, where: string, run: RunCommand) {
     this.#sftp = sftp;
     this.#where = where;
+    this.run = run;
   }
 
   get ended(): boolean {

@@ -3,10 +3,11 @@ import type { Client, ConnectConfig, ServerHostKeyAlgorithm, SFTPWrapper } from 
 import { RemoteError } from '../../errors.ts';
 import { type Authenticator, authenticate, MANY_OFFERS, refusedLogin } from './authentication.ts';
 import { SftpChannel } from './channel.ts';
-import { useKeyObject } from './cipher-key.ts';
 import { coalesceWrites } from './coalesce.ts';
+import { runCommand } from './command.ts';
 import { connectionFailure } from './failures.ts';
 import type { HostKeyChecker } from './host-key.ts';
+import { quickenPackets } from './packets.ts';
 
 /** Opens the SSH connection and its first SFTP session; the errors are ssh2's own. */
 export type Dial = (config: ConnectConfig) => Promise<{ client: Client; sftp: SFTPWrapper }>;
@@ -169,7 +170,9 @@ function establish(client: Client, first: SFTPWrapper, socket: Socket, deps: Con
     setTimeout(() => socket.destroy(), 1000).unref();
   };
   const adopt = (sftp: SFTPWrapper): SftpChannel => {
-    const channel = new SftpChannel(sftp, where);
+    const channel = new SftpChannel(sftp, where, (command, maxOutputBytes) =>
+      runCommand(client, where, command, { silenceMs: CHANNEL_PATIENCE * silenceMs, maxOutputBytes }),
+    );
     const lost = (error?: Error) => {
       if (channels.delete(channel)) channel.end(connectionFailure(`talk to ${where}`, error));
     };
@@ -181,7 +184,7 @@ function establish(client: Client, first: SFTPWrapper, socket: Socket, deps: Con
   };
   client.on('error', (error) => end(connectionFailure(`talk to ${where}`, error)));
   client.on('close', () => end(connectionFailure(`talk to ${where}`, undefined)));
-  useKeyObject(client);
+  quickenPackets(client);
   const stopWatch = watchSilence(socket, deps, end, channels);
   adopt(first);
   return {
