@@ -17,6 +17,11 @@ export const verifyCommand = defineCommand({
         type: 'string',
         describe: 'fetch every pack, or with --read-data=5% so many of them, and look at every byte',
       })
+      .option('server-hash', {
+        type: 'boolean',
+        default: false,
+        describe: 'have the server compute the hash of every pack; nothing is fetched for that',
+      })
       .example('$0 verify --read-data=5%', 'read a twentieth of the packs, others each time'),
 
   async run(cli, options) {
@@ -37,7 +42,7 @@ export const verifyCommand = defineCommand({
         const { verify } = await import('../upkeep/verify.ts');
         const backupId = id === 'latest' ? (await findBackup(session.repository, id)).backupId : id;
         return verify(
-          { backupId, readShare: share },
+          { backupId, readShare: share, serverHash: options.serverHash },
           {
             ...session,
             progress: view.report,
@@ -122,19 +127,24 @@ async function showSummary({ terminal }: Cli, summary: VerifySummary, durationMs
   }
   const { findings, backups, indexes, packs, bytes, readPacks, readBytes, chosenPacks, affectedFiles } =
     summary;
+  const { hashedPacks, hashedBytes } = summary;
+  const hashed =
+    hashedPacks > 0
+      ? `; the server hashed ${formatCount(hashedPacks, 'pack')} (${formatBytes(hashedBytes)})`
+      : '';
   const share = chosenPacks.length > 0 ? `, chosen at random of ${packs}` : '';
   const read =
     readPacks > 0 ? `; read ${formatCount(readPacks, 'pack')} (${formatBytes(readBytes)})${share}` : '';
   terminal.message(
     `${findings === 0 ? '✅ No damage found' : '❌ Damage found'}: checked ${formatCount(backups, 'backup')}, ` +
-      `${indexes} ${indexes === 1 ? 'index' : 'indexes'}, ${formatCount(packs, 'pack')} (${formatBytes(bytes)})${read}; ` +
+      `${indexes} ${indexes === 1 ? 'index' : 'indexes'}, ${formatCount(packs, 'pack')} (${formatBytes(bytes)})${hashed}${read}; ` +
       `took ${formatDuration(durationMs)}`,
   );
   if (findings === 0) return;
   terminal.warning(
     `${formatCount(findings, 'finding')}; ${formatCount(affectedFiles, 'file')} cannot be restored whole`,
   );
-  const flag = readPacks > 0 ? ' --read-data' : '';
+  const flag = readPacks > 0 || hashedPacks > 0 ? ' --read-data' : '';
   terminal.hint(
     `'skylock repair${flag}' mends what can be; the next backup then sends what the sources still have.`,
   );

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, opendir, realpath, rename, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -9,8 +10,8 @@ import { type ByteRange, MAX_GET_BYTES, type Remote, type RemoteObject, TEMPORAR
 import type { RemoteSettings } from './settings.ts';
 import { temporaryName } from './temporary.ts';
 
-/** Between two writes an abort is seen and progress is told. */
-const WRITE_BYTES = 1024 * 1024;
+/** Between two pieces an abort is seen and progress is told. */
+const PIECE_BYTES = 1024 * 1024;
 
 /**
  * A folder of this machine, or of one that is mounted: the reference for what the contract of a remote means.
@@ -97,6 +98,16 @@ export async function openLocal(
       });
     },
 
+    async sha256(names) {
+      const hashes = new Map<string, string>();
+      for (const name of names) {
+        const path = pathOf(name);
+        const sha256 = await attempt(`read ${name} in ${root}`, () => hashFile(root, path, closing.signal));
+        if (sha256 !== null) hashes.set(name, sha256);
+      }
+      return hashes;
+    },
+
     async remove(name) {
       const path = pathOf(name);
       await attempt(`remove ${name} from ${root}`, async () => {
@@ -127,7 +138,7 @@ async function writeWhole(
       const { bytesWritten } = await file.write(
         bytes,
         sentBytes,
-        Math.min(WRITE_BYTES, bytes.length - sentBytes),
+        Math.min(PIECE_BYTES, bytes.length - sentBytes),
       );
       sentBytes += bytesWritten;
       onSent?.(sentBytes);
@@ -176,6 +187,28 @@ async function openObject(root: string, path: string): Promise<FileHandle | null
   }
   await file.close();
   return null;
+}
+
+/** @returns `null` when it is absent or cannot be read to its end */
+async function hashFile(root: string, path: string, stop: AbortSignal): Promise<string | null> {
+  let file: FileHandle | null = null;
+  try {
+    file = await openObject(root, path);
+    if (file === null) return null;
+    const sha256 = createHash('sha256');
+    const piece = Buffer.allocUnsafe(PIECE_BYTES);
+    for (;;) {
+      stop.throwIfAborted();
+      const { bytesRead } = await file.read(piece, 0, piece.length, null);
+      if (bytesRead === 0) return sha256.digest('hex');
+      sha256.update(piece.subarray(0, bytesRead));
+    }
+  } catch (error) {
+    if (['EIO', 'EACCES', 'EPERM'].includes(systemErrorCode(error) ?? '')) return null;
+    throw error;
+  } finally {
+    await file?.close();
+  }
 }
 
 async function readPart(file: FileHandle, name: string, range: ByteRange | undefined): Promise<Buffer> {

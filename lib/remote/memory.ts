@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { RemoteError } from '../errors.ts';
 import { requireName, requirePrefix } from './name.ts';
 import { MAX_GET_BYTES, type Remote, TEMPORARY_FOLDER } from './remote.ts';
@@ -66,6 +67,13 @@ export function memoryRemote(objects: Map<string, Buffer> = new Map()): MemoryRe
       await enter();
       const whole = objects.get(name);
       return whole === undefined ? null : { name, sizeBytes: whole.length };
+    },
+
+    async sha256(names) {
+      for (const name of names) requireName(name);
+      await enter();
+      const found = names.filter((name) => objects.has(name));
+      return new Map(found.map((name) => [name, hash('sha256', objects.get(name)!)]));
     },
 
     async remove(name) {

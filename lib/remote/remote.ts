@@ -47,6 +47,13 @@ export interface Remote {
 
   stat(name: string): Promise<RemoteObject | null>;
 
+  /**
+   * The SHA-256 of objects, computed where they lie: nothing is fetched. Absent where a kind of remote cannot do that.
+   * @returns in hexadecimal, by name; none of an object that is absent or cannot be read
+   * @throws RemoteError, final, when this very remote cannot do it
+   */
+  sha256?(names: readonly string[]): Promise<ReadonlyMap<string, string>>;
+
   /** Removes the object; that it was not there is fine. */
   remove(name: string): Promise<void>;
 

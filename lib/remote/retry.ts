@@ -33,6 +33,7 @@ export function withRetry(remote: Remote, policy: RetryPolicy): Remote {
   const retry = retrier(remote.url, policy, closing.signal);
   return {
     url: remote.url,
+    ...(remote.sha256 && { sha256: (names) => retry(() => remote.sha256!(names)) }),
     put: (name, bytes, options = {}) =>
       retry(async (tryNumber) => {
         if (tryNumber > 1) options.onSent?.(0);

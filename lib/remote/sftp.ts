@@ -5,6 +5,7 @@ import { isName, requireName, requirePrefix } from './name.ts';
 import { type Remote, type RemoteObject, TEMPORARY_FOLDER } from './remote.ts';
 import type { RemoteSettings } from './settings.ts';
 import type { Authenticator } from './sftp/authentication.ts';
+import { serverChecksums } from './sftp/checksums.ts';
 import { type Connection, connect, type Dial } from './sftp/connection.ts';
 import { collectKeys } from './sftp/credentials.ts';
 import { requestFailure } from './sftp/failures.ts';
@@ -41,6 +42,7 @@ export async function openSftp(
   );
   const root = location.path.replace(/\/+$/, '');
   const pathOf = (name: string) => `${root}/${name}`;
+  const checksums = serverChecksums(root || '/');
   const temporaryPath = () => pathOf(temporaryName(settings.temporaryToken));
 
   return {
@@ -74,6 +76,11 @@ export async function openSftp(
         }),
       );
       return stats?.isFile() === true ? { name, sizeBytes: stats.size } : null;
+    },
+
+    async sha256(names) {
+      for (const name of names) requireName(name);
+      return pool.withChannel('transfer', (channel) => checksums.of(channel, names));
     },
 
     async remove(name) {

@@ -22,6 +22,7 @@ import {
   type Repository,
 } from '../repository/repository.ts';
 import { checkData, type DataCheck } from './check-data.ts';
+import { checkHashes, type HashCheck, requireHashes } from './check-hashes.ts';
 import { checkHeaders, type Listed } from './check-headers.ts';
 import { checkManifests } from './check-manifests.ts';
 import { checkSettings } from './check-settings.ts';
@@ -35,6 +36,8 @@ export interface VerifyRequest {
   readonly backupId: string | null;
   /** 0 to 1: of so many of the packs, chosen at random, every byte is fetched and looked at. */
   readonly readShare: number;
+  /** Have the server compute the hash of every pack. */
+  readonly serverHash: boolean;
 }
 
 export interface VerifyDeps {
@@ -68,6 +71,9 @@ export interface VerifySummary {
   readonly packs: number;
   /** Of the packs. */
   readonly bytes: number;
+  /** Packs whose hash the server was asked for. */
+  readonly hashedPacks: number;
+  readonly hashedBytes: number;
   readonly readPacks: number;
   readonly readBytes: number;
   /** Names of the packs that were read, when they are a share of them. */
@@ -75,8 +81,8 @@ export interface VerifySummary {
 }
 
 /**
- * Proves that what is on the remote can be restored, as far as that can be seen without fetching it; with a share, by
- * fetching it. Cheap looks come first, and what one finds keeps none of the others from being made.
+ * Proves that what is on the remote can be restored, as far as that can be seen without fetching it; by hashes the server
+ * computes; with a share, by fetching it. Cheap looks come first, and what one finds keeps none of the others from being made.
  * @throws SkylockError when there is no backup of the id
  */
 export async function verify(request: VerifyRequest, deps: VerifyDeps): Promise<VerifySummary> {
@@ -94,7 +100,7 @@ export async function verify(request: VerifyRequest, deps: VerifyDeps): Promise<
 }
 
 async function check(
-  { backupId, readShare }: VerifyRequest,
+  { backupId, readShare, serverHash }: VerifyRequest,
   store: VerifyStore,
   { repository: given, progress, signal, random }: VerifyDeps,
 ): Promise<Omit<VerifySummary, 'findings' | 'notes' | 'affectedFiles'>> {
@@ -103,6 +109,7 @@ async function check(
   const deps = { repository, store, findings, progress, signal };
 
   progress({ type: 'checking', what: `settings of ${repository.remote.url}` });
+  if (serverHash) await requireHashes(repository, signal);
   await checkSettings(repository, findings);
   // What relies on others is looked at before them: what a backup that runs meanwhile adds is then seen whole or not at all.
   progress({ type: 'checking', what: 'backups' });
@@ -122,21 +129,26 @@ async function check(
   markMissingPacks(store);
 
   const isUseKnown = await checkManifests(listed, deps);
-  const choice = { share: readShare, usedOnly: backupId !== null, random };
+  const usedOnly = backupId !== null;
+  const hashed = serverHash ? await checkHashes(usedOnly, findings, deps) : NO_HASHES;
+  const choice = { share: readShare, usedOnly, random };
   const data = readShare > 0 ? await checkData(choice, findings, deps) : NO_DATA;
   // Which files the chunks belong to that turned out to be damaged.
-  if (data.lostChunks) await checkManifests(listed, deps);
+  if (hashed.lostChunks || data.lostChunks) await checkManifests(listed, deps);
   const found = checkUnused(store, backupId === null, isUseKnown, findings);
   return {
     ...found,
     backups: listed.length,
     indexes,
+    hashedPacks: hashed.packs,
+    hashedBytes: hashed.bytes,
     readPacks: data.packs,
     readBytes: data.bytes,
     chosenPacks: data.chosen,
   };
 }
 
+const NO_HASHES: HashCheck = { packs: 0, bytes: 0, lostChunks: false };
 const NO_DATA: DataCheck = { packs: 0, bytes: 0, lostChunks: false, chosen: [] };
 
 /** Packs that no index names, or no file needs, harm nobody; where it is not known what files need, missing ones may. */

@@ -1,7 +1,7 @@
 import { RemoteError } from '../../lib/errors.ts';
 import type { Remote } from '../../lib/remote/remote.ts';
 
-export type Verb = 'put' | 'get' | 'list' | 'stat' | 'remove';
+export type Verb = 'put' | 'get' | 'list' | 'stat' | 'remove' | 'sha256';
 
 export interface Failure {
   readonly verb: Verb;
@@ -25,7 +25,7 @@ export interface FailingRemote extends Remote {
 /** Wraps a remote that fails where it is told to, for scenarios in which the line or the server breaks. */
 export function failingRemote(remote: Remote, failures: readonly Failure[]): FailingRemote {
   const calls: string[] = [];
-  const counts: Record<Verb, number> = { put: 0, get: 0, list: 0, stat: 0, remove: 0 };
+  const counts: Record<Verb, number> = { put: 0, get: 0, list: 0, stat: 0, remove: 0, sha256: 0 };
   let putBytes = 0;
 
   /** @returns what fails the call before and after its effect */
@@ -52,6 +52,9 @@ export function failingRemote(remote: Remote, failures: readonly Failure[]): Fai
 
   return {
     url: remote.url,
+    ...(remote.sha256 && {
+      sha256: (names) => pass('sha256', names.join(), () => remote.sha256!(names)),
+    }),
     calls,
     putBytes: () => putBytes,
     put: (name, bytes, options) =>

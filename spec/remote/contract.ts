@@ -1,5 +1,5 @@
 /** What every remote has to keep: each sentence of the port in `lib/remote/remote.ts`, as a suite for any adapter. */
-import { randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { RemoteError } from '../../lib/errors.ts';
@@ -132,6 +132,21 @@ export function remoteContract(
     assert.is(await remote.get('packs/ab/one/below'), null, 'below an object there is nothing');
     assert.is(await remote.get('packs/ab'), null, 'a folder is no object');
     assert.is(await remote.stat('packs/ab'), null);
+  });
+
+  promise('tells the SHA-256 of what is there, if it can tell any', async (remote) => {
+    const bytes = randomBytes(100_000);
+    await remote.put('packs/ab/one', bytes);
+    await remote.put('empty', Buffer.alloc(0));
+    const asked = ['empty', 'packs/ab/one', 'packs/ab', 'absent'];
+    const told = await remote.sha256?.(asked).catch((error: RemoteError) => {
+      assert.is(error.retryable, false);
+    });
+    if (!told) return;
+    assert.equal([...told].sort(), [
+      ['empty', hash('sha256', '')],
+      ['packs/ab/one', hash('sha256', bytes)],
+    ]);
   });
 
   promise('removes an object, also one that is not there', async (remote) => {

@@ -55,7 +55,7 @@ async function rejection(promise: Promise<unknown>): Promise<Error> {
 
 const retrying = suite('trying again');
 
-for (const verb of ['put', 'get', 'stat', 'remove', 'list'] as const) {
+for (const verb of ['put', 'get', 'stat', 'remove', 'list', 'sha256'] as const) {
   retrying(`${verb} that fails twice succeeds in the end`, async () => {
     const { remote, memory, failing, delays, reasons } = setUp([{ verb, call: 1, times: 2, error: broken }]);
     if (verb !== 'put') memory.objects.set('packs/x', Buffer.from('x'));
@@ -63,6 +63,7 @@ for (const verb of ['put', 'get', 'stat', 'remove', 'list'] as const) {
     if (verb === 'get') assert.is((await remote.get('packs/x'))?.toString(), 'x');
     if (verb === 'stat') assert.is((await remote.stat('packs/x'))?.sizeBytes, 1);
     if (verb === 'remove') await remote.remove('packs/x');
+    if (verb === 'sha256') assert.is((await remote.sha256?.(['packs/x']))?.size, 1);
     if (verb === 'list') assert.is((await Array.fromAsync(remote.list('packs/'))).length, 1);
     assert.is(memory.objects.has('packs/x'), verb !== 'remove');
     assert.is(failing.calls.length, 3);
@@ -78,6 +79,11 @@ retrying('a listing that breaks half-way gives each object once', async () => {
     (await Array.fromAsync(remote.list(''))).map(({ name }) => name),
     ['a', 'b', 'c'],
   );
+});
+
+retrying('a remote that computes no hashes computes none', () => {
+  const { sha256: _, ...plain } = memoryRemote();
+  assert.is(withRetry(plain, { retryForMs: 1000 }).sha256, undefined);
 });
 
 retrying('an error that is final passes at once', async () => {

@@ -151,7 +151,7 @@ export async function verifyStored(
 ): Promise<Verified> {
   const told: Told[] = [];
   const summary = await verify(
-    { backupId: null, readShare: 1, ...request },
+    { backupId: null, readShare: 1, serverHash: false, ...request },
     {
       journal: { file: journalFile },
       repository: repositoryAt(remote),

@@ -44,16 +44,19 @@ function open(
   silenceMs: number,
 ): Promise<ClientChannel | Refusal> {
   return new Promise((resolve, reject) => {
-    const lost = () => settle(() => reject(connectionFailure(`talk to ${where}`, undefined)));
-    const timer = setTimeout(() => settle(() => resolve('no commands')), silenceMs);
+    let settled = false;
     const settle = (how: () => void) => {
+      settled = true;
       clearTimeout(timer);
       client.off('close', lost);
       how();
     };
+    const lost = () => settle(() => reject(connectionFailure(`talk to ${where}`, undefined)));
+    const timer = setTimeout(() => settle(() => resolve('no commands')), silenceMs);
     client.once('close', lost);
     try {
       client.exec(command, (error, stream) => {
+        if (error === undefined && settled) return stream.close(); // nobody waits for it any more
         if (error === undefined) return settle(() => resolve(stream));
         const isFull = /channel open failure/i.test(error.message);
         settle(() => resolve(isFull ? 'no session' : 'no commands'));
