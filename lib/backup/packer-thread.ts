@@ -64,7 +64,7 @@ async function run(firstNumber: number): Promise<void> {
       compressOverBytes: options.compressOverBytes,
       firstNumber,
     });
-    for await (const batch of takeTurns(batches, turn)) {
+    for await (const batch of takeTurns(batches, turn, journal.snapshot)) {
       tell({ type: 'batch', batch }, batch.pack === null ? [] : [batch.pack.bytes.buffer as ArrayBuffer]);
     }
     tell({ type: 'done' });
@@ -74,7 +74,7 @@ async function run(firstNumber: number): Promise<void> {
   }
 }
 
-/** Before each step: waits for memory, and for ever once the thread is to end. */
+/** Before each batch: waits for memory, and for ever once the thread is to end. */
 async function turn(): Promise<void> {
   await buffers.ready();
   if (stopping) await new Promise(() => {});

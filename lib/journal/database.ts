@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { Kysely, SqliteDialect } from 'kysely';
 import { Migrator } from 'kysely/migration';
-import { MIGRATIONS } from '../../migrations/index.ts';
+import { MIGRATIONS, SCHEMA_SHA256 } from '../../migrations/index.ts';
 import { SkylockError, systemErrorCode } from '../errors.ts';
 import { diskError, isDamage } from './disk-error.ts';
 import type { Schema } from './schema.ts';
@@ -22,6 +22,8 @@ export interface Journal extends Connection<Schema> {
   readonly file: string;
   /** Runs `change` as one transaction that holds the write lock from its start; nothing in it may wait. */
   transaction<Result>(change: () => Result): Result;
+  /** All that `look` reads is of one moment, and costs one lock; it changes nothing, and nothing in it may wait. */
+  snapshot<Result>(look: () => Result): Result;
   /** A journal that turned out to be damaged is moved aside, so that the next opening begins a new one. */
   close(): void;
 }
@@ -99,13 +101,14 @@ function lend(file: string, sqlite: Database.Database, db: Kysely<Schema>, now: 
       throw diskError(`use journal ${file}`, error);
     }
   };
-  const run = sqlite.transaction((change: () => unknown) => change()).immediate;
+  const { immediate: change, deferred: read } = sqlite.transaction((work: () => unknown) => work());
   return {
     file,
     db,
     sqlite,
     guard,
-    transaction: <Result>(change: () => Result) => guard(() => run(change) as Result),
+    transaction: <Result>(work: () => Result) => guard(() => change(work) as Result),
+    snapshot: <Result>(look: () => Result) => guard(() => read(look) as Result),
     close: () =>
       guard(() => {
         sqlite.close();
@@ -197,6 +200,21 @@ function closeUntouched(sqlite: Database.Database, file: string): void {
 function checkIntegrity(sqlite: Database.Database): void {
   const verdict = sqlite.pragma('integrity_check(1)', { simple: true });
   if (verdict !== 'ok') throw new Database.SqliteError(String(verdict), 'SQLITE_CORRUPT');
+  // What the tables should be is text in the database as well, and no check of SQLite's looks at it.
+  if (schemaVersion(sqlite) === SCHEMA_VERSION && schemaSha256(sqlite) !== SCHEMA_SHA256) {
+    throw new Database.SqliteError('the schema has changed', 'SQLITE_CORRUPT');
+  }
+}
+
+/** @returns the SHA-256, in hexadecimal, of the statements that make the tables and indexes, Kysely's own left out */
+export function schemaSha256(sqlite: Database.Database): string {
+  const statements = sqlite
+    .prepare(
+      `SELECT sql FROM sqlite_master WHERE tbl_name NOT LIKE 'kysely%' AND sql IS NOT NULL ORDER BY type, name`,
+    )
+    .pluck()
+    .all() as string[];
+  return hash('sha256', statements.join(';\n'));
 }
 
 /**

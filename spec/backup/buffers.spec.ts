@@ -73,15 +73,36 @@ turns('are the same, without the moments in between', async () => {
 });
 
 turns('wait until a buffer is free, and then go on', async () => {
-  const buffers = createBufferPool(3, 64 * 1024);
+  const buffers = createBufferPool(2, 64 * 1024);
   const made = packItems(itemsOf(fileInHand(1), NAMES), { takeBuffer: buffers.take });
   const batches = takeTurns(made, buffers.ready);
   const taken: Batch[] = [];
   for (const _ of [1, 2]) taken.push((await batches.next()).value!);
   const third = batches.next();
-  assert.is(await isSettled(third), false, 'two are out, and the third is being filled');
+  assert.is(await isSettled(third), false, 'both are out');
   buffers.giveBack(taken[0]!.pack!.bytes);
   assert.is((await third).value?.number, 3);
+});
+
+turns('have something around all that is done in one', async () => {
+  const depths: number[] = [];
+  let depth = 0;
+  const made = function* (): Generator<Batch | null> {
+    for (const batch of packItems(itemsOf(fileInHand(1), NAMES))) {
+      depths.push(depth);
+      yield batch;
+    }
+  };
+  const during = <Result>(turn: () => Result): Result => {
+    depth += 1;
+    try {
+      return turn();
+    } finally {
+      depth -= 1;
+    }
+  };
+  for await (const _ of takeTurns(made(), async () => {}, during)) assert.is(depth, 0);
+  assert.ok(depths.length > 3 && depths.every((one) => one === 1));
 });
 
 turns('let others have theirs', async () => {

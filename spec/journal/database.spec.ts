@@ -16,6 +16,29 @@ import { type Script, withScripts } from './process/start.ts';
 const PAGE_BYTES = 4096;
 const ENTRIES = 3000;
 
+const reading = suite('reading a journal');
+
+reading('in a snapshot sees one moment, and what was written meanwhile afterwards', async () => {
+  await withFolder(async (folder) => {
+    const file = join(folder, 'journal.db');
+    const [{ journal }, { journal: other }] = [
+      await openJournal(file, { now: NOW }),
+      await openJournal(file, { now: NOW }),
+    ];
+    const count = () => Number(journal.sqlite.prepare('select count(*) from repository').pluck().get());
+    const counts = journal.snapshot(() => {
+      const before = count();
+      rememberRepository(other, 'first', 'file:///backups');
+      return [before, count()];
+    });
+    assert.equal([...counts, count()], [0, 0, 1]);
+    journal.close();
+    other.close();
+  });
+});
+
+reading.run();
+
 /** Lends a closed journal of some hundred pages. */
 async function withClosedJournal(use: (file: string, folder: string) => Promise<void>): Promise<void> {
   await withFolder(async (folder) => {
