@@ -2,7 +2,7 @@
 import { appendFileSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { missingApache, withApache } from './apache.ts';
-import { type Line, withLine } from './cli-line.ts';
+import { type FaultProxy, withFaultProxy } from './fault-proxy.ts';
 import { skipTest } from './skip.ts';
 import { type SshdOptions, type SshServer, withSshd } from './sshd.ts';
 import { withFolder } from './temporary.ts';
@@ -18,12 +18,12 @@ export interface Place {
   /** The remote and its passwords, for the program's environment. */
   readonly env: Readonly<Record<string, string>>;
   /** What leads there; `null` for a folder. */
-  readonly line: Line | null;
+  readonly line: FaultProxy | null;
 }
 
 /** A place at the other end of a line. */
 export interface FarPlace extends Place {
-  readonly line: Line;
+  readonly line: FaultProxy;
 }
 
 export interface SftpPlace extends FarPlace {
@@ -40,7 +40,7 @@ export async function withSftp(
   options: SshdOptions = {},
 ): Promise<void> {
   await withSshd(options, (server) =>
-    withLine(server.port, async (line) => {
+    withFaultProxy(server.port, async (line) => {
       // The line has the server's key, as it is the server's for whoever comes through it.
       const keys = server.hostKeyLines.map((known) => known.replace(/\]:\d+/, `]:${line.port}`));
       appendFileSync(server.knownHostsFile, `${keys.join('\n')}\n`);
@@ -63,7 +63,7 @@ export async function withWebdav(
   const missing = missingApache();
   if (missing !== null) return skipTest('a test with Apache', missing);
   await withApache({ password: 'open sesame 51d0', ...options }, (server) =>
-    withLine(server.port, async (line) => {
+    withFaultProxy(server.port, async (line) => {
       const url = `http://${server.user}@127.0.0.1:${line.port}/backups`;
       const env = { ...environment(url), SKYLOCK_REMOTE_PASSWORD: server.password };
       await use({ url, root: join(server.root, 'backups'), env, line, server });
