@@ -12,6 +12,7 @@ add /usr/sbin/proftpd proftpd-core
 add /usr/lib/proftpd/mod_sftp.so proftpd-mod-crypto
 add /usr/sbin/nginx nginx-light
 add /usr/lib/nginx/modules/ngx_http_dav_ext_module.so libnginx-mod-http-dav-ext
+add /usr/bin/rclone rclone
 [ -z "$missing" ] && exit 0
 if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
   echo "not installed (apt and root are needed):$missing"

@@ -74,7 +74,7 @@ async function startProftpd(
     'UseReverseDNS off',
     'WtmpLog off',
     'TransferLog none',
-    'ScoreboardFile none',
+    `ScoreboardFile ${join(folder, 'scoreboard')}`, // what limits to connections are counted by
     `SystemLog ${join(folder, 'system.log')}`,
     `PidFile ${join(folder, 'pid')}`,
     'AuthOrder mod_auth_file.c',

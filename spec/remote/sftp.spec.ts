@@ -242,11 +242,33 @@ lanes('are one where there is one of each', () =>
   ),
 );
 
-lanes('make do with what the server gives when it lets no second connection in', () =>
-  withProftpd({ config: ['MaxClientsPerUser 1', 'MaxClientsPerHost 1'] }, (server) =>
-    withRemote(server, { settings: { lanes: 4, maxConnections: 4 } }, async (remote) => {
-      await putAtOnce(remote, 4, server);
-      assert.equal((await names(remote)).length, 4);
+lanes('make do with the one connection that others to the same account have left', () =>
+  withProftpd({ config: ['MaxClientsPerUser 3'] }, (server) =>
+    withRemote(server, async (first) =>
+      withRemote(server, async (second) => {
+        await Promise.all([first.stat('x'), second.stat('x')]);
+        await withRemote(server, { settings: { lanes: 4, maxConnections: 4 } }, async (remote) => {
+          await putAtOnce(remote, 4, server);
+          assert.equal((await names(remote)).length, 4);
+        });
+      }),
+    ),
+  ),
+);
+
+lanes('wait while others hold all connections of the account', () =>
+  withProftpd({ config: ['MaxClientsPerUser 1'] }, (server) =>
+    withRemote(server, async (other) => {
+      await other.stat('x');
+      await withRemote(server, async (remote) => {
+        const error = await failure(remote.stat('x'));
+        assert.ok(error.retryable);
+        assert.match(error.message, /: the server takes no more connections$/);
+        assert.ok(error.hints.length > 0);
+        await other.close();
+        await until(() => server.connections() === 0);
+        assert.is(await remote.stat('x'), null);
+      });
     }),
   ),
 );

@@ -11,6 +11,7 @@ import { openWebdav } from '../../lib/remote/webdav.ts';
 import { missingApache, withApache } from '../helpers/apache.ts';
 import { makeCertificate } from '../helpers/certificate.ts';
 import { missingNginx, withNginx } from '../helpers/nginx.ts';
+import { missingRclone, withRclone } from '../helpers/rclone.ts';
 import { remoteSettings } from '../helpers/remote-settings.ts';
 import { skipTest } from '../helpers/skip.ts';
 import { withFolder } from '../helpers/temporary.ts';
@@ -20,6 +21,7 @@ import { failure } from './failure.ts';
 
 const noApache = missingApache();
 const noNginx = missingNginx();
+const noRclone = missingRclone();
 
 /** Lends a remote in a folder of the server that has yet to be made. */
 async function withRemoteOn(
@@ -49,6 +51,11 @@ else {
 }
 if (noNginx !== null) skipTest('the contract on nginx', noNginx);
 else remoteContract('nginx', (run) => withNginx({}, (server) => withRemoteOn(server, run)));
+if (noRclone !== null) skipTest('the contract on rclone', noRclone);
+else {
+  const onRclone: WithRemote = (run) => withRclone((server) => withRemoteOn(server, run));
+  remoteContract('rclone', onRclone, { replacesInOneStep: false });
+}
 
 const real = suite('a real WebDAV server');
 

@@ -5,7 +5,7 @@ import { type Authenticator, authenticate, MANY_OFFERS, refusedLogin } from './a
 import { SftpChannel } from './channel.ts';
 import { coalesceWrites } from './coalesce.ts';
 import { runCommand } from './command.ts';
-import { connectionFailure } from './failures.ts';
+import { connectionFailure, isTooMany } from './failures.ts';
 import type { HostKeyChecker } from './host-key.ts';
 import { quickenPackets } from './packets.ts';
 
@@ -106,6 +106,7 @@ async function connectOnce(deps: ConnectDeps): Promise<Connection> {
     socket.destroy();
     if (reason !== null) throw reason;
     const { level, message } = error as { level?: string; message: string };
+    if (isTooMany(error)) throw connectionFailure(`connect to ${where}`, error);
     // Some servers do not say that they have heard enough keys, they hang up.
     const hungUp = attempt.offered.length > MANY_OFFERS;
     if (level === 'client-authentication' || /authentication/i.test(message) || hungUp)

@@ -38,6 +38,14 @@ const NETWORK: Readonly<Record<string, readonly [reason: string, ...hints: strin
   ENOTFOUND: ['there is no host of this name', 'Is the name right, and is this machine on the network?'],
 };
 
+/** SSH_DISCONNECT_TOO_MANY_CONNECTIONS: RFC 4253, section 11.1; ProFTPD gives it as the reason. */
+const TOO_MANY_CONNECTIONS = 12;
+
+/** Did the server hang up because others hold all the connections this account, or this machine, may have? */
+export function isTooMany(error: unknown): boolean {
+  return (error as { code?: unknown } | null)?.code === TOO_MANY_CONNECTIONS;
+}
+
 /** @param doing `verb object`; @param error of ssh2, of the socket, or `undefined` when the connection just ended */
 export function connectionFailure(doing: string, error: unknown): RemoteError {
   if (error instanceof RemoteError) return error;
@@ -45,6 +53,13 @@ export function connectionFailure(doing: string, error: unknown): RemoteError {
   if (known !== undefined) {
     const [reason, ...hints] = known;
     return new RemoteError(`${doing}: ${reason}`, { retryable: true, hints, cause: error });
+  }
+  if (isTooMany(error)) {
+    return new RemoteError(`${doing}: the server takes no more connections`, {
+      retryable: true,
+      hints: ['Others to the same account are open; --connections says how many Skylock may make.'],
+      cause: error,
+    });
   }
   const message = error instanceof Error ? error.message : 'the connection was closed';
   if (/no matching|handshake failed/i.test(message)) {

@@ -31,6 +31,7 @@ export interface WebdavCalls {
 const MAX_XML_BYTES = 32 * 1024 * 1024;
 
 const FORBIDDEN = Symbol('HTTP 403');
+const REFUSED = Symbol('HTTP 405');
 const REPLACED_BY_THEN_MS = 100;
 
 const NOTHING_THERE = [404, 410];
@@ -119,6 +120,7 @@ export function webdavCalls(origin: string, request: Request): WebdavCalls {
       const get = (isLastTry: boolean) =>
         request({ doing, method: 'GET', path, headers }, async (answer) => {
           if (answer.status === 403 && !isLastTry) return FORBIDDEN;
+          if (answer.status === 405) return REFUSED;
           // A folder is sent on to its own name, with a '/'; what is shown there is a page for people.
           if (NOTHING_THERE.includes(answer.status) || new URL(answer.url).pathname.endsWith('/'))
             return null;
@@ -126,11 +128,16 @@ export function webdavCalls(origin: string, request: Request): WebdavCalls {
           requireStatus(doing, answer, range === undefined ? [200] : [200, 206]);
           return readPart(doing, answer, range);
         });
-      const bytes = await get(false);
-      if (bytes !== FORBIDDEN) return bytes;
-      // Apache says 403 also of a file that is replaced just then: asked again, it means what it says.
-      await sleep(REPLACED_BY_THEN_MS);
-      return (await get(true)) as Buffer | null;
+      let bytes = await get(false);
+      if (bytes === FORBIDDEN) {
+        // Apache says 403 also of a file that is replaced just then: asked again, it means what it says.
+        await sleep(REPLACED_BY_THEN_MS);
+        bytes = await get(true);
+      }
+      if (typeof bytes !== 'symbol') return bytes;
+      // Some servers (rclone is one) do not let a folder be read; one that lets nothing be read is no WebDAV folder.
+      if ((await find(doing, path))?.kind === 'folder') return null;
+      throw statusFailure(doing, { status: 405, headers: new Headers() });
     },
 
     async readFolder(root, folder) {
