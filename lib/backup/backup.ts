@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { UsageError } from '../errors.ts';
+import { SkylockError, UsageError } from '../errors.ts';
 import type { BackupHeader } from '../format/backup-header.ts';
 import type { Journal } from '../journal/database.ts';
 import { demoteBrokenFiles } from '../journal/entries.ts';
@@ -18,6 +18,7 @@ import { abandonExpiredRuns } from '../journal/unfinished.ts';
 import type { Progress } from '../progress.ts';
 import { listBackupIds, readCheckpoints, removeCheckpoint } from '../repository/backups.ts';
 import type { Repository } from '../repository/repository.ts';
+import { formatCount } from '../units.ts';
 import { startCheckpoints } from './checkpoint.ts';
 import { createLedger } from './ledger.ts';
 import { type Plan, plan } from './plan.ts';
@@ -76,6 +77,8 @@ export interface BackupSummary {
 
 const SAVE_STATE_EVERY_MS = 1000;
 const CHECKPOINT_EVERY_MS = 60_000;
+/** Packs may be found missing by another process while this one goes on: not so often. */
+const PASSES = 10;
 /** A remote that has gone away just now must not keep a backup that is complete from saying so. */
 const TIDY_UP_MS = 5000;
 
@@ -244,7 +247,7 @@ async function uploadFiles(
     },
   });
   let { uploadedFiles, uploadedBytes } = planned;
-  for (;;) {
+  for (let pass = 1; ; pass += 1) {
     await uploader.uploadFiles({
       expect: ledger.expect,
       settle(batch) {
@@ -259,10 +262,18 @@ async function uploadFiles(
     // Another process may have found packs missing meanwhile: nothing is published that refers to one.
     const broken = demoteBrokenFiles(journal, run, now());
     if (broken.files === 0) return failed.size;
+    if (pass === PASSES) throw neverWhole(journal, broken.files);
     uploadedFiles -= broken.files;
     uploadedBytes -= broken.bytes;
     await saving.rewrite();
   }
+}
+
+/** Files that were just read and recorded, and yet are not whole by what the journal says: it is not the files' fault. */
+function neverWhole({ file }: Journal, files: number): SkylockError {
+  return new SkylockError(`use journal ${file}: what it says of ${formatCount(files, 'file')} does not add up`, {
+    hints: ['Move that file away and run the same command again: what it knew is on the remote.'],
+  });
 }
 
 interface Saving {

@@ -116,12 +116,25 @@ function emptyBatch(): Batch {
 function sortInto(batch: Batch, before: JournalEntry | null, entry: Entry): boolean {
   if (before === null) batch.added.push(entry);
   else if (hasSameContent(before, entry) && before.state !== 'unreadable') {
-    // The device's number may change from boot to boot without a change to the file.
-    if (before.device !== entry.device) batch.moved.push({ id: before.id, entry, state: before.state });
+    if (!hasSameAttributes(before, entry)) batch.moved.push({ id: before.id, entry, state: before.state });
     return before.state === 'uploaded';
   } else batch.changed.push({ id: before.id, entry });
   return entry.size === 0n;
 }
+
+/**
+ * The device's number may change from boot to boot, and of what a checkpoint told little else is right. Of everything else
+ * the ctime would tell: a row that differs is not as it was written, and what is there now is what counts.
+ */
+function hasSameAttributes(before: Entry, entry: Entry): boolean {
+  return (
+    ATTRIBUTES.every((name) => before[name] === entry[name]) &&
+    (before.target ?? NO_TARGET).equals(entry.target ?? NO_TARGET)
+  );
+}
+
+const ATTRIBUTES = ['ctimeNs', 'inode', 'device', 'links', 'mode', 'uid', 'gid', 'specialDevice'] as const;
+const NO_TARGET = Buffer.alloc(0);
 
 /** ctime tells of every change to content, mode, owner and links. */
 export function hasSameContent(before: Entry, entry: Entry): boolean {

@@ -45,7 +45,7 @@ const ANSWERS: readonly { readonly codes: RegExp; readonly reason: string; reado
  * @returns anything it does not know as it is: a bug, or an error that was translated already
  */
 export function diskError(action: string, error: unknown): unknown {
-  const code = systemErrorCode(error);
+  const code = isDamage(error) ? 'SQLITE_CORRUPT' : systemErrorCode(error);
   const answer = code === undefined ? undefined : ANSWERS.find(({ codes }) => codes.test(code));
   if (answer === undefined) return error;
   return new SkylockError(`${action}: ${answer.reason}`, { hints: [answer.hint], cause: error });
@@ -53,5 +53,13 @@ export function diskError(action: string, error: unknown): unknown {
 
 /** Does the error say that the database's bytes are not what SQLite wrote? */
 export function isDamage(error: unknown): boolean {
-  return /^(SQLITE_CORRUPT.*|SQLITE_NOTADB)$/.test(systemErrorCode(error) ?? '');
+  const code = systemErrorCode(error) ?? '';
+  return /^(SQLITE_CORRUPT.*|SQLITE_NOTADB)$/.test(code) || (code === 'SQLITE_ERROR' && lacksSchema(error));
+}
+
+/** Tables and columns that are always there: their names are bytes in the file too. */
+function lacksSchema(error: unknown): boolean {
+  return /^no such (table|column|index)|has no column named|^malformed database/.test(
+    (error as Error).message,
+  );
 }

@@ -434,28 +434,28 @@ export function* uploadedEntries(
   }
 }
 
+/**
+ * What a file's chunks add up to must be the file: of rows that are missing, or were read from a page of another time, no
+ * check of SQLite's would tell.
+ */
 const demote = statement<{ sourceSet: number; repository: number }>()((db, p) =>
   db
     .updateTable('entry')
     .set({ state: 'pending' })
     .where('source_set', '=', p.sourceSet)
     .where('state', '=', 'uploaded')
-    .where(({ exists, selectFrom }) =>
-      exists(
-        selectFrom('entry_chunk')
-          .leftJoin('chunk', (join) =>
-            join.onRef('chunk.id', '=', 'entry_chunk.chunk').on('chunk.repository', '=', p.repository),
-          )
-          .select('entry_chunk.position')
-          .whereRef('entry_chunk.entry', '=', 'entry.id')
-          .where('chunk.id', 'is', null),
-      ),
+    .where('size', '>', 0n)
+    .where(
+      sql<boolean>`size IS NOT (
+        SELECT CASE WHEN count(chunk.id) = max(entry_chunk.position) + 1 THEN sum(chunk.size) END
+        FROM entry_chunk LEFT JOIN chunk ON chunk.repository = ${p.repository} AND chunk.id = entry_chunk.chunk
+        WHERE entry_chunk.entry = entry.id)`,
     )
     .returning(['size']),
 );
 
 /**
- * Makes every file pending again that has a chunk no known pack holds, and takes it off the run's count.
+ * Makes every file pending again whose chunks are not all in known packs, and takes it off the run's count.
  * @returns how many there were, and their bytes
  */
 export function demoteBrokenFiles(

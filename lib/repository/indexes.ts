@@ -1,6 +1,6 @@
 import { DamagedError } from '../errors.ts';
 import { contentName, openObject, sealObject } from '../format/envelope.ts';
-import { encodeDirectory } from '../format/pack-directory.ts';
+import { decodeDirectory, encodeDirectory } from '../format/pack-directory.ts';
 import {
   decodePackIndex,
   encodePackIndex,
@@ -10,6 +10,8 @@ import {
 } from '../format/pack-index.ts';
 import type { Journal } from '../journal/database.ts';
 import {
+  type ChunkLocation,
+  chunkLocation,
   forgetIndexedPacks,
   packsWithoutIndex,
   recordIndex,
@@ -17,7 +19,8 @@ import {
   seenIndexes,
 } from '../journal/packs.ts';
 import { concurrently } from './concurrently.ts';
-import { INDEX_PREFIX, type Repository } from './repository.ts';
+import { readPackDirectory } from './pack-directories.ts';
+import { INDEX_PREFIX, packName, type Repository } from './repository.ts';
 
 /** An index is ended at about this size: some 100,000 chunks. */
 const INDEX_BYTES = 4 * 1024 * 1024;
@@ -113,15 +116,54 @@ export async function putIndexes(
   journal: Journal,
   journalRepository: number,
 ): Promise<void> {
-  const packs = packsWithoutIndex(journal, journalRepository).map(({ name, size, directory }) => ({
-    name: name.toString('hex'),
-    sizeBytes: size,
-    directory,
-  }));
+  const locate = (id: Buffer) => chunkLocation(journal, journalRepository, id);
+  const packs: PackToIndex[] = [];
+  for (const pack of packsWithoutIndex(journal, journalRepository)) {
+    const name = pack.name.toString('hex');
+    const directory = isDirectoryOf(pack, locate)
+      ? pack.directory
+      : await readDirectory(repository, name, pack.size);
+    packs.push({ name, sizeBytes: pack.size, directory });
+  }
   for await (const { name, group } of writeIndexes(repository, packs)) {
     const names = group.map((pack) => Buffer.from(pack.name, 'hex'));
     recordOwnIndex(journal, journalRepository, name, names);
   }
+}
+
+/**
+ * Is the directory what the journal knows of the pack otherwise? It waits there from one checkpoint to the next, or for
+ * the backup after a kill: a byte that changed meanwhile would lead everybody who has nothing but the indexes astray.
+ */
+function isDirectoryOf(
+  pack: { readonly name: Buffer; readonly size: number; readonly directory: Buffer },
+  locate: (id: Buffer) => ChunkLocation | null,
+): boolean {
+  try {
+    return decodeDirectory(pack.directory, pack.size, '').every(({ id, ...frame }, position) => {
+      const known = locate(id);
+      if (!known?.pack.equals(pack.name)) return known?.size === frame.size; // it lies in another pack as well
+      return (
+        known.position === position &&
+        known.offset === frame.offset &&
+        known.storedSize === frame.storedSize &&
+        known.size === frame.size &&
+        known.compression === frame.compression
+      );
+    });
+  } catch (error) {
+    if (error instanceof DamagedError) return false;
+    throw error;
+  }
+}
+
+/** @throws DamagedError unless the pack itself tells */
+async function readDirectory(repository: Repository, name: string, sizeBytes: number): Promise<Buffer> {
+  const entries = await readPackDirectory(repository, name, sizeBytes);
+  if (entries !== null) return encodeDirectory(entries);
+  throw new DamagedError(`open ${packName(name)}: it is not on the remote any more`, {
+    hints: ['Run the same command again: what was in it is sent anew.'],
+  });
 }
 
 /** Puts indexes of these packs, and tells of each when it is durable. */

@@ -169,6 +169,41 @@ planning('keeps what is uploaded of a file whose device has another number since
   }),
 );
 
+for (const [what, difference] of Object.entries({
+  links: { links: 2n },
+  mode: { mode: 0o600n },
+  owner: { uid: 7n },
+  group: { gid: 7n },
+} satisfies Record<string, Partial<Entry>>)) {
+  planning(`believes the disk, and not a row of the journal that says otherwise, of a file's ${what}`, () =>
+    withRun(async (lent, run) => {
+      const [row] = add(lent.journal, run, entryAt('/home/docs/a', difference));
+      upload(lent, run, row!);
+      await planOf(lent, run, found([entryAt('/home/docs/a')]));
+      assert.equal(rowsOf(lent.journal, run), [
+        { ...entryAt('/home/docs/a'), id: row!.id, state: 'uploaded' },
+      ]);
+    }),
+  );
+}
+
+planning('believes the disk of where a symlink points to, and of what a device file stands for', () =>
+  withRun(async (lent, run) => {
+    const link = { type: 'symlink', size: 0n, target: Buffer.from('here') };
+    const device = { type: 'block_device', size: 0n, specialDevice: 9n };
+    add(
+      lent.journal,
+      run,
+      entryAt('/home/docs/device', { ...device, specialDevice: 8n }),
+      entryAt('/home/docs/link', { ...link, target: Buffer.from('there') }),
+    );
+    const now = [entryAt('/home/docs/device', device), entryAt('/home/docs/link', link)];
+    await planOf(lent, run, found(now));
+    const rows = rowsOf(lent.journal, run).map(({ id: _, state: __, ...entry }) => entry);
+    assert.equal(rows, now);
+  }),
+);
+
 planning('tries again what could not be read, though it has not changed', () =>
   withRun(async (lent, run) => {
     const [row] = add(lent.journal, run, entryAt('/home/docs/a'));

@@ -389,13 +389,14 @@ lost('makes every file that needs it pending again, and takes it off the count',
   await withJournal((lent) => {
     const { journal } = lent;
     const run = claim(lent);
-    const rows = add(journal, run, entryAt('/both'), entryAt('/first'), entryAt('/second'));
+    const sizes = { '/both': 2000n, '/first': 1000n, '/second': 1000n };
+    const rows = add(journal, run, ...Object.entries(sizes).map(([path, size]) => entryAt(path, { size })));
     upload(lent, run, rows[1]!.id, 'a');
     upload(lent, run, rows[2]!.id, 'b');
     upload(lent, run, rows[0]!.id, 'a', 'b'); // its pack brings nothing new
     const pack = knownPacks(journal, run.repository).find(({ name }) => name.equals(packOf('a').name));
     forgetPacks(journal, [pack!.id]);
-    assert.equal(demoteBrokenFiles(journal, run, LATER), { files: 2, bytes: 6000 });
+    assert.equal(demoteBrokenFiles(journal, run, LATER), { files: 2, bytes: 3000 });
     assert.equal(statesOf(lent, run), { '/both': 'pending', '/first': 'pending', '/second': 'uploaded' });
     assert.is(totalsOf(journal, run).uploadedFiles, 1);
     assert.equal(durablePrefix(journal, run.repository, rows[0]!.id), { chunks: 0, bytes: 0 });
@@ -427,7 +428,7 @@ lost('of one repository is not lost in another', async () => {
     const other = { ...lent, repository: rememberRepository(journal, 'second', 'file:///other') };
     const [here, there] = [claim(lent), claim(other)];
     for (const run of [here, there]) {
-      const [file] = add(journal, run, entryAt('/a'));
+      const [file] = add(journal, run, entryAt('/a', { size: 1000n }));
       upload(lent, run, file!.id, 'a');
     }
     forgetPacks(
@@ -435,8 +436,60 @@ lost('of one repository is not lost in another', async () => {
       knownPacks(journal, here.repository).map(({ id }) => id),
     );
     assert.equal(demoteBrokenFiles(journal, there, NOW), { files: 0, bytes: 0 });
-    assert.equal(demoteBrokenFiles(journal, here, NOW), { files: 1, bytes: 3000 });
+    assert.equal(demoteBrokenFiles(journal, here, NOW), { files: 1, bytes: 1000 });
   });
 });
 
 lost.run();
+
+const damaged = suite('a file of which the journal has lost rows');
+
+for (const [what, change] of [
+  ['whose last piece is gone', 'DELETE FROM entry_chunk WHERE position = 2'],
+  ['whose first piece is gone', 'DELETE FROM entry_chunk WHERE position = 0'],
+  ['of which no piece is left', 'DELETE FROM entry_chunk'],
+  [
+    "with another file's piece in place of its own",
+    `UPDATE entry_chunk SET chunk = x'${hash('d').toString('hex')}' WHERE position = 1`,
+  ],
+  [
+    'with a piece too many',
+    'INSERT INTO entry_chunk SELECT entry, position + 3, chunk FROM entry_chunk WHERE position = 0',
+  ],
+] as const) {
+  damaged(`${what} is pending again`, async () => {
+    await withJournal((lent) => {
+      const { journal } = lent;
+      const run = claim(lent);
+      const rows = add(
+        journal,
+        run,
+        entryAt('/empty', { size: 0n }),
+        entryAt('/whole', { size: 1500n }),
+        entryAt('/x'),
+      );
+      upload(lent, run, rows[2]!.id, 'a', 'b', 'c');
+      const half = {
+        ...packOf('d', 'e'),
+        chunks: packOf('d', 'e').chunks.map((chunk) => ({ ...chunk, size: 750 })),
+      };
+      recordUploaded(
+        journal,
+        run,
+        {
+          pack: half,
+          pieces: piecesOf(rows[1]!.id, 0, 'd', 'e'),
+          completed: [{ entry: rows[1]!.id, chunks: 2, bytes: 1500, torn: false }],
+          bytes: 1500,
+        },
+        NOW,
+      );
+      assert.equal(demoteBrokenFiles(journal, run, NOW), { files: 0, bytes: 0 });
+      journal.sqlite.exec(`${change}${/WHERE/.test(change) ? ' AND' : ' WHERE'} entry = ${rows[2]!.id}`);
+      assert.equal(demoteBrokenFiles(journal, run, NOW), { files: 1, bytes: 3000 });
+      assert.equal(statesOf(lent, run), { '/empty': 'uploaded', '/whole': 'uploaded', '/x': 'pending' });
+    });
+  });
+}
+
+damaged.run();

@@ -1,17 +1,24 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DamagedError, RemoteError } from '../../lib/errors.ts';
-import { contentName, openObject, sealObject } from '../../lib/format/envelope.ts';
+import { contentName, HEADER_BYTES, openObject, sealObject } from '../../lib/format/envelope.ts';
+import type { SealedPack } from '../../lib/format/pack.ts';
+import {
+  encodeDirectory,
+  RAW,
+  sealedDirectoryBytes,
+  TRAILER_BYTES,
+} from '../../lib/format/pack-directory.ts';
 import { decodePackIndex } from '../../lib/format/pack-index.ts';
 import type { Journal } from '../../lib/journal/database.ts';
 import { chunkLocation, isKnownChunk, knownPacks, packsWithoutIndex } from '../../lib/journal/packs.ts';
 import { rememberRepository } from '../../lib/journal/repositories.ts';
 import { putIndexes, syncIndexes } from '../../lib/repository/indexes.ts';
 import { idOf } from '../backup/fixtures.ts';
-import { assertRejects, withFlippedBit } from '../format/fixtures.ts';
+import { assertRejects, seededBytes, withFlippedBit } from '../format/fixtures.ts';
 import { failingRemote } from '../helpers/failing-remote.ts';
 import { withJournal } from '../journal/fixture.ts';
-import { recordPack, repositoryOver, sealPack } from './fixtures.ts';
+import { nameOf, recordPack, repositoryOver, sealPack } from './fixtures.ts';
 
 /** Two repositories in one journal are two machines' views that know nothing of each other. */
 function otherView(journal: Journal): number {
@@ -20,6 +27,26 @@ function otherView(journal: Journal): number {
 
 function indexesOf({ remote }: ReturnType<typeof repositoryOver>): string[] {
   return [...remote.objects.keys()].filter((name) => name.startsWith('index/'));
+}
+
+/** A pack of so many chunks of one byte, of which only the directory is looked at. */
+function packOfMany(number: number, count: number): SealedPack {
+  const ids = seededBytes(32 * count, String(number));
+  let offset = HEADER_BYTES;
+  const entries = Array.from({ length: count }, (_, index) => {
+    const entry = {
+      id: ids.subarray(32 * index, 32 * index + 32),
+      compression: RAW,
+      offset,
+      storedSize: 17,
+      size: 1,
+    } as const;
+    offset += entry.storedSize;
+    return entry;
+  });
+  const bytes = Buffer.alloc(offset + sealedDirectoryBytes(count) + TRAILER_BYTES);
+  const name = number.toString(16).padStart(64, '0');
+  return { name, bytes, entries, directory: encodeDirectory(entries) };
 }
 
 const indexes = suite('indexes');
@@ -108,16 +135,51 @@ indexes('whose put fails leave their packs without one, for the next time', () =
   }),
 );
 
+indexes('are made from the pack itself where what the journal kept of it has changed', () =>
+  withJournal(async ({ journal }) => {
+    const packs = [sealPack('a', 'b'), sealPack('c')];
+    for (let at = 0; at < packs[0]!.directory.length; at += 3) {
+      const repository = repositoryOver();
+      for (const pack of packs) repository.remote.objects.set(nameOf(pack), Buffer.from(pack.bytes));
+      const view = rememberRepository(journal, `view ${at}`, 'memory:');
+      recordPack(journal, view, packs[1]!);
+      recordPack(journal, view, packs[0]!);
+      const changed = withFlippedBit(packs[0]!.directory, at);
+      journal.sqlite
+        .prepare('UPDATE pack SET directory = ? WHERE repository = ? AND name = ?')
+        .run(changed, view, Buffer.from(packs[0]!.name, 'hex'));
+      await putIndexes(repository, journal, view);
+      const [name] = indexesOf(repository);
+      const held = [
+        ...decodePackIndex(
+          openObject(repository.keys, 'index', name!, repository.remote.objects.get(name!)!),
+        ),
+      ];
+      assert.equal(
+        held.map(({ entries }) => entries),
+        [packs[1]!.entries, packs[0]!.entries],
+      );
+    }
+  }),
+);
+
+indexes('whose pack is gone from the remote as well are not made of what is left in the journal', () =>
+  withJournal(async ({ journal, repository: number }) => {
+    const repository = repositoryOver();
+    recordPack(journal, number, { ...sealPack('a'), directory: Buffer.alloc(41) });
+    await assertRejects(
+      () => putIndexes(repository, journal, number),
+      DamagedError,
+      /is not on the remote any more$/,
+    );
+    assert.equal(indexesOf(repository), []);
+  }),
+);
+
 indexes('of very many chunks are several, each of some megabytes', () =>
   withJournal(async ({ journal, repository: number }) => {
     const repository = repositoryOver();
-    // A directory is only bytes here: 41 a chunk, 20,000 chunks a pack.
-    const pack = sealPack('a');
-    for (let index = 0; index < 12; index += 1) {
-      const directory = Buffer.concat(Array(20_000).fill(pack.directory));
-      const name = index.toString(16).padStart(64, '0');
-      recordPack(journal, number, { ...pack, name, directory });
-    }
+    for (let index = 0; index < 8; index += 1) recordPack(journal, number, packOfMany(index, 20_000));
     await putIndexes(repository, journal, number);
     const sizes = indexesOf(repository).map((name) => repository.remote.objects.get(name)!.length);
     assert.is(sizes.length, 2);
