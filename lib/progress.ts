@@ -50,6 +50,7 @@ export type ProgressEvent =
       readonly lane: number;
       readonly pack: { readonly file: string; readonly sentBytes: number; readonly sizeBytes: number } | null;
     }
+  | { /** How many packs are sent at once from now on. */ readonly type: 'lanes'; readonly lanes: number }
   | { readonly type: 'publishing' }
   | {
       readonly type: 'restore_started';

@@ -42,7 +42,10 @@ export interface BackupRequest {
   /** Believe nothing of what counts as uploaded: read the files again, ask the remote for each pack. */
   readonly verifyResume?: boolean;
   readonly checkpointEveryMs?: number;
+  /** Packs that are sent at once to begin with. */
   readonly lanes: number;
+  /** So many where that brings more: as to begin with unless told. */
+  readonly mostLanes?: number;
   /** A pack is ended when it has reached this: 16 MiB unless told. */
   readonly packBytes?: number;
   /** Files up to this size are not compressed. */
@@ -174,6 +177,7 @@ async function backUpClaimed(
   const { matchKey, run, state, saving, checkpoint } = claimed;
   const { journal, repository, progress, signal, now } = deps;
   const { sourcePaths, host, owner, program, lanes, packBytes, compressOverBytes } = request;
+  const { mostLanes = lanes } = request;
   const { checkpointEveryMs = CHECKPOINT_EVERY_MS, verifyResume = false } = request;
   progress({
     type: 'backup_started',
@@ -186,7 +190,7 @@ async function backUpClaimed(
       : null,
   });
 
-  const uploader = startUploader({ ...deps, run, lanes, packBytes, compressOverBytes });
+  const uploader = startUploader({ ...deps, run, lanes, mostLanes, packBytes, compressOverBytes });
   try {
     const lostPacks = await reconcilePacks(deps, { askForEach: verifyResume });
     if (checkpoint !== null) await importCheckpoint(checkpoint, { journal, repository, run });
@@ -271,9 +275,12 @@ async function uploadFiles(
 
 /** Files that were just read and recorded, and yet are not whole by what the journal says: it is not the files' fault. */
 function neverWhole({ file }: Journal, files: number): SkylockError {
-  return new SkylockError(`use journal ${file}: what it says of ${formatCount(files, 'file')} does not add up`, {
-    hints: ['Move that file away and run the same command again: what it knew is on the remote.'],
-  });
+  return new SkylockError(
+    `use journal ${file}: what it says of ${formatCount(files, 'file')} does not add up`,
+    {
+      hints: ['Move that file away and run the same command again: what it knew is on the remote.'],
+    },
+  );
 }
 
 interface Saving {

@@ -4,32 +4,44 @@ export interface BufferPool {
   take(): Buffer;
   /** @param bytes a buffer that was taken, or a view into it */
   giveBack(bytes: Buffer): void;
+  /** From now on at most so many exist at a time; those too many go when they come back. */
+  limit(count: number): void;
 }
 
 /**
  * Buffers that go round: packs are built in them, and they come back once the pack is durable.
- * @param count at most so many exist at a time
+ * @param firstCount at most so many exist at a time, until {@link BufferPool.limit} says otherwise
  */
-export function createBufferPool(count: number, sizeBytes: number): BufferPool {
+export function createBufferPool(firstCount: number, sizeBytes: number): BufferPool {
   const free: Buffer[] = [];
   const waiting: (() => void)[] = [];
+  let count = firstCount;
   let made = 0;
+  const dropTooMany = () => {
+    while (made > count && free.pop() !== undefined) made -= 1;
+  };
   return {
     async ready() {
-      while (free.length === 0 && made === count) {
+      while (free.length === 0 && made >= count) {
         await new Promise<void>((resolve) => waiting.push(resolve));
       }
     },
     take() {
       const buffer = free.pop();
       if (buffer) return buffer;
-      if (made === count) throw new Error('no buffer is free');
+      if (made >= count) throw new Error('no buffer is free');
       made += 1;
       return Buffer.allocUnsafeSlow(sizeBytes);
     },
     giveBack(bytes) {
       free.push(Buffer.from(bytes.buffer));
+      dropTooMany();
       waiting.shift()?.();
+    },
+    limit(most) {
+      count = most;
+      dropTooMany();
+      for (const wake of waiting.splice(0)) wake();
     },
   };
 }

@@ -2,8 +2,8 @@
 export interface Pace {
   /** No pack is made much larger than this, whatever was measured. */
   readonly largestBytes: number;
-  /** A pack that has reached this is ended. */
-  packBytes(): number;
+  /** A pack that has reached this is ended. @param packs how many may exist at once */
+  packBytes(packs: number): number;
   /** A lane has put so many bytes in so many milliseconds. */
   observe(bytes: number, ms: number): void;
 }
@@ -20,16 +20,17 @@ const WEIGHT = 0.5;
 /**
  * Follows the throughput of the lanes. It begins with small packs: on a slow line the first ones would take minutes
  * otherwise, and on a fast one they are through in a moment.
- * @param packs how many may exist at once
+ * @param fewestPacks so many may exist at once, or more
  */
-export function createPace(packs: number): Pace {
-  const largestBytes = Math.min(LARGEST_BYTES, Math.floor(ALL_PACKS_BYTES / packs));
+export function createPace(fewestPacks: number): Pace {
+  const largest = (packs: number) => Math.min(LARGEST_BYTES, Math.floor(ALL_PACKS_BYTES / packs));
+  const largestBytes = largest(fewestPacks);
   let bytesPerSecond: number | null = null;
   return {
     largestBytes,
-    packBytes() {
+    packBytes(packs) {
       const wanted = (bytesPerSecond ?? 0) * SECONDS_A_PACK;
-      return Math.round(Math.min(largestBytes, Math.max(SMALLEST_BYTES, wanted)));
+      return Math.round(Math.min(largest(Math.max(packs, fewestPacks)), Math.max(SMALLEST_BYTES, wanted)));
     },
     observe(bytes, ms) {
       const measured = bytes / (Math.max(1, ms) / 1000);

@@ -19,7 +19,7 @@ const port = parentPort!;
 const journal = await open();
 const keys = repositoryKeys(options.master);
 const buffers = createBufferPool(
-  options.buffers,
+  options.packs,
   options.largestPackBytes + options.chunkSizes.max + PACK_OVERHEAD_BYTES,
 );
 const known = createKnownChunks((id) => isKnownChunk(journal, options.repository, id));
@@ -36,6 +36,7 @@ port.on('message', (message: ToPacker) => {
   } else {
     packBytes = message.packBytes;
     known.settle(message.number); // the journal knows its chunks from here on
+    buffers.limit(message.packs);
     if (message.buffer !== null) buffers.giveBack(Buffer.from(message.buffer));
   }
 });

@@ -18,20 +18,21 @@ export interface PackerOptions {
   /** The size of packs to begin with, and the largest it may become. */
   readonly packBytes: number;
   readonly largestPackBytes: number;
-  /** Packs that may exist at once: built, waiting, in flight. */
-  readonly buffers: number;
+  /** Packs that may exist at once to begin with: built, waiting, in flight. */
+  readonly packs: number;
   readonly compressOverBytes: number;
 }
 
 export type ToPacker =
   | { readonly type: 'start'; readonly firstNumber: number }
   | { readonly type: 'stop' }
-  /** The batch is in the journal; its pack's memory comes back, with the size that packs should have from now on. */
+  /** The batch is in the journal; its pack's memory comes back, with the size and number that packs should have from now on. */
   | {
       readonly type: 'settled';
       readonly number: number;
       readonly buffer: ArrayBuffer | null;
       readonly packBytes: number;
+      readonly packs: number;
     };
 
 export type FromPacker =
@@ -46,8 +47,8 @@ export type FromPacker =
 export interface Packer {
   /** The batches of all files that are pending now. */
   batches(firstNumber: number): AsyncGenerator<Batch, void, void>;
-  /** To be called once the batch is in the journal. @param packBytes the size that packs should have from now on */
-  settle(batch: Batch, packBytes: number): void;
+  /** To be called once the batch is in the journal, with the size and number that packs should have from now on. */
+  settle(batch: Batch, next: { readonly packBytes: number; readonly packs: number }): void;
   stop(): Promise<void>;
 }
 
@@ -97,9 +98,9 @@ export function startPacker(options: PackerOptions): Packer {
         yield withBuffers(message.batch);
       }
     },
-    settle({ number, pack }, packBytes) {
+    settle({ number, pack }, next) {
       const buffer = pack === null ? null : (pack.bytes.buffer as ArrayBuffer);
-      tell({ type: 'settled', number, buffer, packBytes }, buffer === null ? [] : [buffer]);
+      tell({ type: 'settled', number, buffer, ...next }, buffer === null ? [] : [buffer]);
     },
     async stop() {
       // Asked first: a thread that is terminated while it sets up zstd takes the whole process with it.

@@ -2,12 +2,13 @@ import { InterruptedError } from '../errors.ts';
 import type { Progress } from '../progress.ts';
 import type { Remote } from '../remote/remote.ts';
 import { packName } from '../repository/repository.ts';
+import type { Lanes } from './lanes.ts';
 import type { Batch } from './pack.ts';
 
 export interface UploadDeps {
   readonly remote: Remote;
-  /** Packs that are sent at once. */
-  readonly lanes: number;
+  /** How many packs are sent at once. */
+  readonly lanes: Lanes;
   readonly progress: Progress;
   readonly signal: AbortSignal;
   /** Called with each batch before it is put, in the order of their numbers. */
@@ -39,23 +40,39 @@ export async function upload(batches: AsyncIterator<Batch>, deps: UploadDeps): P
   if (signal.aborted) beginGrace();
   signal.addEventListener('abort', beginGrace, { once: true });
 
+  const next = async (): Promise<Batch | null> => {
+    if (stop.signal.aborted) return null;
+    const askedAt = performance.now();
+    // A batch that is still being read, from a slow disk say, is not waited for once we are to stop.
+    const batch = await unlessAborted(batches.next(), stop.signal);
+    lanes.waited(performance.now() - askedAt);
+    return batch === null || batch.done || stop.signal.aborted ? null : batch.value;
+  };
+  const working = new Map<number, Promise<void>>();
   const work = async (lane: number) => {
     try {
-      while (!stop.signal.aborted) {
-        // A batch that is still being read, from a slow disk say, is not waited for once we are to stop.
-        const next = await unlessAborted(batches.next(), stop.signal);
-        if (next === null || next.done || stop.signal.aborted) return;
-        deps.expect(next.value);
-        await put(next.value, lane, abandon.signal, deps);
-        deps.settle(next.value);
+      for (let batch = await next(); batch !== null; batch = await next()) {
+        deps.expect(batch);
+        fill(); // those that were added meanwhile
+        await put(batch, lane, abandon.signal, deps);
+        deps.settle(batch);
+        if (lane >= lanes.count()) break;
       }
     } catch (error) {
       failures.push(error);
       beginGrace(); // what the other lanes have in flight may still end
+    } finally {
+      working.delete(lane);
+    }
+  };
+  const fill = () => {
+    for (let lane = 0; lane < lanes.count(); lane += 1) {
+      if (!working.has(lane)) working.set(lane, work(lane));
     }
   };
 
-  await Promise.all(Array.from({ length: lanes }, (_, lane) => work(lane)));
+  fill();
+  while (working.size > 0) await Promise.all(working.values());
   signal.removeEventListener('abort', beginGrace);
   batches.return?.()?.catch(() => {}); // not awaited: it takes its turn behind the batch that is being read
   if (signal.aborted) throw new InterruptedError('back up: interrupted');
@@ -75,17 +92,21 @@ async function put(
   batch: Batch,
   lane: number,
   signal: AbortSignal,
-  { remote, progress, onPut }: UploadDeps,
+  { remote, lanes, progress, onPut }: UploadDeps,
 ): Promise<void> {
   if (batch.pack === null) return;
   const { name, bytes } = batch.pack;
   const file = batch.path?.toString() ?? '';
-  const report = (sentBytes: number) =>
+  let toldBytes = 0;
+  const report = (sentBytes: number) => {
+    if (sentBytes > toldBytes) lanes.sent(sentBytes - toldBytes);
+    toldBytes = sentBytes;
     progress({ type: 'lane', lane, pack: { file, sentBytes, sizeBytes: bytes.length } });
+  };
   report(0);
   const begunAt = performance.now();
   try {
-    await remote.put(packName(name), bytes, { signal, onSent: report });
+    await remote.put(packName(name), bytes, { signal, onSent: report, onRetry: lanes.pushedBack });
     onPut?.(bytes.length, performance.now() - begunAt);
   } finally {
     progress({ type: 'lane', lane, pack: null });

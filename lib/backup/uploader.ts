@@ -1,11 +1,12 @@
 import { PACK_OVERHEAD_BYTES } from '../format/pack.ts';
 import type { Journal } from '../journal/database.ts';
 import { isKnownChunk } from '../journal/packs.ts';
-import type { Run } from '../journal/runs.ts';
+import { noteLanes, type Run } from '../journal/runs.ts';
 import type { Progress } from '../progress.ts';
 import type { Repository } from '../repository/repository.ts';
 import { createBufferPool } from './buffer-pool.ts';
 import { createKnownChunks } from './known.ts';
+import { createLanes, steadyLanes } from './lanes.ts';
 import { createPace, steadyPace } from './pace.ts';
 import { type Batch, packChunks } from './pack.ts';
 import { startPacker } from './packer.ts';
@@ -38,7 +39,9 @@ export interface UploaderDeps {
   readonly journal: Journal;
   readonly repository: Repository;
   readonly run: Run;
+  /** Packs that are sent at once to begin with. */
   readonly lanes: number;
+  readonly mostLanes: number;
   /** Packs of one size; without it they follow the throughput of the lanes. */
   readonly packBytes?: number | undefined;
   readonly compressOverBytes: number;
@@ -52,9 +55,19 @@ const SPARE_BUFFERS = 2;
 const MANIFEST_PACK_BYTES = 8 * 1024 * 1024;
 
 export function startUploader(deps: UploaderDeps): Uploader {
-  const { journal, repository, run, lanes, compressOverBytes, progress, signal } = deps;
-  const packs = lanes + SPARE_BUFFERS;
-  const pace = deps.packBytes === undefined ? createPace(packs) : steadyPace(deps.packBytes);
+  const { journal, repository, run, compressOverBytes, progress, signal } = deps;
+  const lanes = createLanes({
+    first: deps.lanes,
+    most: deps.mostLanes,
+    now: () => performance.now(),
+    onChange(count) {
+      progress({ type: 'lanes', lanes: count });
+      noteLanes(journal, run, count);
+    },
+  });
+  noteLanes(journal, run, lanes.count());
+  const packs = () => lanes.count() + SPARE_BUFFERS;
+  const pace = deps.packBytes === undefined ? createPace(packs()) : steadyPace(deps.packBytes);
   const { keys, config, remote } = repository;
   let nextNumber = 1;
   let sentBytes = 0;
@@ -66,9 +79,9 @@ export function startUploader(deps: UploaderDeps): Uploader {
     sourceSet: run.sourceSet,
     master: keys.master,
     chunkSizes: config.chunker,
-    packBytes: pace.packBytes(),
+    packBytes: pace.packBytes(packs()),
     largestPackBytes: pace.largestBytes,
-    buffers: packs,
+    packs: packs(),
     compressOverBytes,
   });
 
@@ -100,7 +113,7 @@ export function startUploader(deps: UploaderDeps): Uploader {
         },
         settle(batch: Batch) {
           settle(batch);
-          packer.settle(batch, pace.packBytes());
+          packer.settle(batch, { packBytes: pace.packBytes(packs()), packs: packs() });
         },
       };
       return put(packer.batches(nextNumber), handlers, { lanes, progress, onPut: pace.observe });
@@ -114,7 +127,7 @@ export function startUploader(deps: UploaderDeps): Uploader {
         keys,
         known,
         takeBuffer: buffers.take,
-        targetBytes: () => Math.min(pace.packBytes(), MANIFEST_PACK_BYTES),
+        targetBytes: () => Math.min(pace.packBytes(packs()), MANIFEST_PACK_BYTES),
         compressOverBytes: 0,
         firstNumber: 1,
       });
@@ -127,7 +140,10 @@ export function startUploader(deps: UploaderDeps): Uploader {
         },
       };
       // Nobody is told of this lane: what it sends is no file of theirs.
-      return put(takeTurns(batches, buffers.ready), handlers, { lanes: 1, progress: () => {} });
+      return put(takeTurns(batches, buffers.ready), handlers, {
+        lanes: steadyLanes(1),
+        progress: () => {},
+      });
     },
   };
 }

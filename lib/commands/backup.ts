@@ -55,7 +55,7 @@ export const backupCommand = defineCommand({
       summary = await withSession(cli, options, forSession, async (session) => {
         const { backUp } = await import('../backup/backup.ts');
         const { identifyProcess } = await import('../journal/owner.ts');
-        const { config, paths, lanes, localRoot } = session;
+        const { config, paths, lanes, mostLanes, localRoot } = session;
         const ownFolders = localRoot === null ? [paths.dataFolder] : [paths.dataFolder, localRoot];
         return backUp(
           {
@@ -65,6 +65,7 @@ export const backupCommand = defineCommand({
             adopt,
             verifyResume: options.verifyResume,
             lanes,
+            mostLanes,
             compressOverBytes: config.compressOverBytes,
             host: cli.host,
             owner: identifyProcess(cli.pid)!,

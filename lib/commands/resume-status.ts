@@ -85,6 +85,7 @@ function runOfCheckpoint(header: BackupHeader, { remote, config }: Repository): 
     totalBytes: progress?.totalBytes ?? null,
     uploadedFiles: files,
     uploadedBytes: bytes,
+    lanes: null,
     runningPid: null,
   };
 }
@@ -104,6 +105,7 @@ function describe(run: UnfinishedRun, { host, now }: { readonly host: string; re
     `  Started:   ${formatInstantForPeople(run.startedAt)}`,
     `  Last seen: ${formatInstantForPeople(run.updatedAt)} (${age} ago)`,
     `  Uploaded:  ${progress}`,
+    ...(run.lanes === null ? [] : [`  Lanes:     ${run.lanes}`]),
     ...(runningPid === null ? [`  Go on:     ${commandOf(run, host)}`] : []),
   ].join('\n');
 }
@@ -116,7 +118,7 @@ function commandOf({ backupId, host, sourcePaths }: UnfinishedRun, ownHost: stri
 
 function asJson(run: UnfinishedRun, ownHost: string): object {
   const { backupId, remote, host, startedAt, updatedAt, sourcePaths, runningPid, ...counts } = run;
-  const { totalFiles, totalBytes, uploadedFiles, uploadedBytes } = counts;
+  const { totalFiles, totalBytes, uploadedFiles, uploadedBytes, lanes } = counts;
   return {
     backupId,
     state: runningPid === null ? 'interrupted' : 'running',
@@ -130,6 +132,7 @@ function asJson(run: UnfinishedRun, ownHost: string): object {
     totalFiles,
     uploadedBytes,
     totalBytes,
+    lanes,
     resumeCommand: commandOf(run, ownHost),
   };
 }

@@ -21,8 +21,10 @@ export interface Session {
   readonly journal: Journal;
   /** The repository's number in the journal. */
   readonly journalRepository: number;
-  /** Transfers at once. */
+  /** Transfers at once to begin with. */
   readonly lanes: number;
+  /** So many where that brings more. */
+  readonly mostLanes: number;
   /** The remote's folder when it lies on this machine. */
   readonly localRoot: string | null;
 }
@@ -42,6 +44,8 @@ export interface SessionOptions {
 
 /** Packs sent at once to begin with; on SFTP they are channels that share few connections. */
 const LANES = 4;
+/** Each of them carries no more than a window a round trip (2 MiB): so many of them fill a connection on a long line. */
+const CHANNELS_A_CONNECTION = 4;
 /** Longer than packs in flight are given to end. */
 const GRACE_MS = 5000;
 
@@ -60,9 +64,11 @@ export async function withSession<Result>(
   const location = parseRemoteUrl(config.remote ?? paths.defaultRepository, cli.cwd);
   const isDefault = config.remote === null;
 
-  const lanes = location.kind === 'sftp' ? Math.max(LANES, config.connections) : config.connections;
+  const isSftp = location.kind === 'sftp';
+  const lanes = isSftp ? Math.max(LANES, config.connections) : config.connections;
+  const mostLanes = isSftp ? config.connections * CHANNELS_A_CONNECTION : lanes;
   const temporaryToken = newTemporaryToken();
-  const remote = await connect(cli, config, location, { lanes, temporaryToken, progress });
+  const remote = await connect(cli, config, location, { lanes: mostLanes, temporaryToken, progress });
   const hurry = closeAfterGrace(cli.signal, remote);
   try {
     const repository = isDefault
@@ -78,7 +84,7 @@ export async function withSession<Result>(
         noteToken(journal, journalRepository, temporaryToken, identifyProcess(cli.pid)!);
       }
       const localRoot = location.kind === 'local' ? location.path : null;
-      return work({ config, paths, repository, journal, journalRepository, lanes, localRoot });
+      return work({ config, paths, repository, journal, journalRepository, lanes, mostLanes, localRoot });
     });
   } finally {
     hurry.cancel();

@@ -100,6 +100,15 @@ const findBackupId = statement<{ backupId: string }>()((db, { backupId }) =>
   db.selectFrom('run').select('id').where('backup_id', '=', backupId),
 );
 
+const updateLanes = statement<{ id: number; lanes: number }>()((db, p) =>
+  db.updateTable('run').set({ lanes: p.lanes }).where('id', '=', p.id),
+);
+
+/** How many packs are sent at once now: for people to see. */
+export function noteLanes(journal: Journal, run: Run, lanes: number): void {
+  updateLanes(journal).run({ id: run.id, lanes });
+}
+
 /**
  * Finds the unfinished run of the same match key and takes it over, or begins a new one.
  * @throws LockedError when a living process owns it

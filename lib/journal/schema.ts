@@ -39,6 +39,8 @@ interface RunTable {
   owner_pid: number | null;
   owner_started: string | null;
   owner_boot: string | null;
+  /** How many packs were sent at once at last. */
+  lanes: Generated<number | null>;
 }
 
 /** Integers are read as bigint: a time in nanoseconds does not fit a number. */

@@ -23,6 +23,8 @@ export interface UnfinishedRun {
   readonly totalBytes: number | null;
   readonly uploadedFiles: number;
   readonly uploadedBytes: number;
+  /** How many packs are sent at once, or were at last; `null` where nobody knows. */
+  readonly lanes: number | null;
   /** The living process that works on it, or `null`. */
   readonly runningPid: number | null;
 }
@@ -55,6 +57,7 @@ export function unfinishedRuns(journal: Journal): UnfinishedRun[] {
       totalBytes: row.total_bytes,
       uploadedFiles: row.uploaded_files,
       uploadedBytes: row.uploaded_bytes,
+      lanes: row.lanes,
       runningPid: livingOwner(row),
     }));
 }

@@ -14,6 +14,8 @@ export interface PutOptions {
   readonly signal?: AbortSignal;
   /** Called with the bytes handed to the remote so far; never more than the object's size. */
   readonly onSent?: (sentBytes: number) => void;
+  /** Called when a try has failed and another will follow. */
+  readonly onRetry?: () => void;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { RemoteError, UnreachableError } from '../errors.ts';
 import { formatDuration } from '../units.ts';
-import type { Remote } from './remote.ts';
+import type { PutOptions, Remote } from './remote.ts';
 
 export interface RetryPolicy {
   /** Given up when no call on the remote has succeeded for so long. */
@@ -18,6 +18,8 @@ export interface RetryPolicy {
 
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 60_000;
+/** No timer is so late on a machine that is awake. */
+const SLEPT_MS = 30_000;
 
 /**
  * Tries a call again while the error says that it may help: exponential backoff with full jitter, never sooner than the
@@ -38,7 +40,7 @@ export function withRetry(remote: Remote, policy: RetryPolicy): Remote {
       retry(async (tryNumber) => {
         if (tryNumber > 1) options.onSent?.(0);
         await remote.put(name, bytes, options);
-      }, options.signal),
+      }, options),
     get: (name, range) => retry(() => remote.get(name, range)),
     stat: (name) => retry(() => remote.stat(name)),
     remove: (name) => retry(() => remote.remove(name)),
@@ -52,7 +54,10 @@ export function withRetry(remote: Remote, policy: RetryPolicy): Remote {
   };
 }
 
-type Retry = <T>(call: (tryNumber: number) => Promise<T>, signal?: AbortSignal) => Promise<T>;
+type Retry = <T>(
+  call: (tryNumber: number) => Promise<T>,
+  options?: Pick<PutOptions, 'signal' | 'onRetry'>,
+) => Promise<T>;
 
 function retrier(url: string, policy: RetryPolicy, closing: AbortSignal): Retry {
   const { retryForMs, onRetry, random = Math.random, now = () => performance.now() } = policy;
@@ -69,8 +74,8 @@ function retrier(url: string, policy: RetryPolicy, closing: AbortSignal): Retry 
     return Math.max(askedMs, Math.min(random() * ceilingMs, leftMs));
   };
 
-  return async (call, callSignal) => {
-    const signals = [closing, policy.signal, callSignal].filter((signal) => signal !== undefined);
+  return async (call, options = {}) => {
+    const signals = [closing, policy.signal, options.signal].filter((signal) => signal !== undefined);
     const stop = AbortSignal.any(signals);
     for (let tryNumber = 1; ; tryNumber += 1) {
       stop.throwIfAborted();
@@ -83,10 +88,15 @@ function retrier(url: string, policy: RetryPolicy, closing: AbortSignal): Retry 
         if (!(error instanceof RemoteError && error.retryable)) throw error;
         const delayMs = delayAfter(error, tryNumber);
         onRetry?.(error.message, delayMs);
+        options.onRetry?.();
+        const sleepsAt = now();
         await sleep(delayMs, stop).catch((sleepError: unknown) => {
           stop.throwIfAborted();
           throw sleepError;
         });
+        const oversleptMs = now() - sleepsAt - delayMs;
+        // The machine slept: that was no time of trying. (Linux' monotonic clock stands still meanwhile, others go on.)
+        if (failingSince !== null && oversleptMs > SLEPT_MS) failingSince += oversleptMs;
       }
     }
   };

@@ -55,7 +55,9 @@ export function drawWhole(tally: Tally, look: Look): string[] {
 export function drawLanes(tally: Tally, look: Look): string[] {
   if (tally.stage !== 'moving') return [];
   const room = Math.max(1, look.height - drawWhole(tally, look).length - 3);
-  const lanes = [...tally.lanes.entries()].sort(([a], [b]) => a - b);
+  const lanes = [...tally.lanes.entries()]
+    .filter(([number, { pack }]) => number < tally.laneCount || pack !== null)
+    .sort(([a], [b]) => a - b);
   return lanes.slice(0, room).map(([, lane]) => drawLane(lane, tally.restoring ? '↓' : '↑', look));
 }
 

@@ -36,6 +36,8 @@ export interface Tally {
   readonly scanning: Set<string>;
   /** By number. */
   readonly lanes: Map<number, Lane>;
+  /** Those from this number on have gone out of use. */
+  laneCount: number;
   rate: Rate;
   retry: { readonly reason: string; readonly atMs: number; readonly untilMs: number } | null;
 }
@@ -55,6 +57,7 @@ export function createTally(nowMs: number): Tally {
     found: null,
     scanning: new Set(),
     lanes: new Map(),
+    laneCount: Number.POSITIVE_INFINITY,
     rate: createRate(),
     retry: null,
   };
@@ -110,6 +113,9 @@ export function addToTally(tally: Tally, event: ProgressEvent, nowMs: number): v
       break;
     case 'checked':
       addDone(tally, event.done, event.doneBytes);
+      break;
+    case 'lanes':
+      tally.laneCount = event.lanes;
       break;
     case 'publishing':
       enter(tally, 'publishing', nowMs);

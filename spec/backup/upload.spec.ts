@@ -2,6 +2,7 @@ import { mock } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { type Lanes, steadyLanes } from '../../lib/backup/lanes.ts';
 import type { Batch } from '../../lib/backup/pack.ts';
 import { type UploadDeps, upload } from '../../lib/backup/upload.ts';
 import { InterruptedError, RemoteError } from '../../lib/errors.ts';
@@ -35,7 +36,7 @@ function start(batches: AsyncIterator<Batch>, remote: Remote, options: Partial<U
   const log: Log = { expected: [], settled: [], events: [] };
   const done = upload(batches, {
     remote,
-    lanes: LANES,
+    lanes: steadyLanes(LANES),
     progress: (event) => void log.events.push(event),
     signal: new AbortController().signal,
     expect: ({ number }) => void log.expected.push(number),
@@ -138,7 +139,7 @@ uploading('settles a batch that has no pack without asking the remote', async ()
 
 uploading('shows what each lane sends, and that it rests at last', async () => {
   const [batch] = makeBatches(1);
-  const { events, done } = start(each([batch!]), memoryRemote(), { lanes: 1 });
+  const { events, done } = start(each([batch!]), memoryRemote(), { lanes: steadyLanes(1) });
   await done;
   const sizeBytes = batch!.pack!.bytes.length;
   const lane = (sentBytes: number) => ({
@@ -159,6 +160,71 @@ uploading('tells what it put and that it took some time', async () => {
     batches.map(({ pack }) => pack!.bytes.length),
   );
   assert.ok(puts.every(([, ms]) => ms > 0));
+});
+
+/** Lanes whose number a spec sets, and which keep what they are told. */
+function settableLanes(count: number): Lanes & { current: number; sentBytes: number; pushes: number } {
+  const lanes = {
+    current: count,
+    sentBytes: 0,
+    pushes: 0,
+    count: () => lanes.current,
+    sent(bytes: number) {
+      lanes.sentBytes += bytes;
+    },
+    waited: () => {},
+    pushedBack() {
+      lanes.pushes += 1;
+    },
+  };
+  return lanes;
+}
+
+uploading('sends more packs at once as soon as there are more lanes', async () => {
+  const lanes = settableLanes(1);
+  const remote = gatedRemote();
+  const { settled, done } = start(each(makeBatches(6)), remote, { lanes });
+  await rest();
+  assert.is(remote.waiting.length, 1);
+  lanes.current = 3;
+  await remote.release(0);
+  assert.is(remote.waiting.length, 3);
+  while (remote.waiting.length > 0) await remote.release(0);
+  await done;
+  assert.equal(settled, [1, 2, 3, 4, 5, 6]);
+});
+
+uploading('lets what is in flight end when there are fewer lanes, and begins no more of it', async () => {
+  const lanes = settableLanes(3);
+  const remote = gatedRemote();
+  const { settled, done } = start(each(makeBatches(6)), remote, { lanes });
+  await rest();
+  assert.is(remote.waiting.length, 3);
+  lanes.current = 1;
+  await remote.release(2);
+  await remote.release(1);
+  assert.is(remote.waiting.length, 1);
+  while (remote.waiting.length > 0) await remote.release(0);
+  await done;
+  assert.equal(settled, [3, 2, 1, 4, 5, 6]);
+});
+
+uploading('tells the lanes what went through, each byte once, and what was tried again', async () => {
+  const lanes = settableLanes(1);
+  const remote = memoryRemote();
+  const [batch] = makeBatches(1);
+  const size = batch!.pack!.bytes.length;
+  const twice: Remote = {
+    ...remote,
+    async put(name, bytes, options) {
+      options?.onSent?.(size / 2);
+      options?.onRetry?.();
+      options?.onSent?.(0);
+      await remote.put(name, bytes, options);
+    },
+  };
+  await start(each([batch!]), twice, { lanes }).done;
+  assert.equal([lanes.sentBytes, lanes.pushes], [1.5 * size, 1]);
 });
 
 uploading.run();

@@ -247,6 +247,7 @@ status('tells of each unfinished run how far it is, where, since when, and what 
         uploaded_files: told.uploaded_files,
         total_files: 2,
         total_bytes: 10_000_000,
+        lanes: 4,
         resume_command: `skylock backup --direct ${second}`,
       });
       assert.match(`${started_at} ${last_updated}`, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \d{4}-/);

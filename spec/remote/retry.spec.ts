@@ -161,6 +161,17 @@ retrying('time before the first failure does not count', async () => {
   assert.equal(delays, [500]);
 });
 
+retrying('an hour in which the machine slept does not count, whatever the clock says', async () => {
+  const slept: number[] = [];
+  const sleep = async (ms: number) => {
+    slept.push(ms);
+    advance(slept.length === 2 ? ms + 60 * MINUTE : ms);
+  };
+  const { remote, advance } = setUp([{ verb: 'put', call: 1, times: 5, error: broken }], { sleep });
+  await remote.put('x', Buffer.from('x'));
+  assert.equal(slept, [500, 1000, 2000, 4000, 8000]);
+});
+
 retrying('another call that succeeds gives all calls their time again', async () => {
   const { remote, delays } = setUp([{ verb: 'put', call: 1, times: 30, error: broken }], {
     onRetry: () => void remoteStat(),
@@ -185,6 +196,13 @@ retrying('progress begins again at 0 with each try', async () => {
   const told: number[] = [];
   await remote.put('x', Buffer.alloc(100_000), { onSent: (sentBytes) => told.push(sentBytes) });
   assert.equal(told, [65_536, 100_000, 0, 65_536, 100_000]);
+});
+
+retrying('a put is told of each try that another will follow', async () => {
+  const { remote } = setUp([{ verb: 'put', call: 1, times: 2, error: broken }]);
+  const retries: string[] = [];
+  await remote.put('x', Buffer.from('x'), { onRetry: () => retries.push('x') });
+  assert.is(retries.length, 2);
 });
 
 for (const whose of ['the policy', 'the call'] as const) {

@@ -52,6 +52,19 @@ bars('of a resumed run say so, and what was there is done but was not fast', () 
   assert.is(drawWhole(tally, look(79, 7_000))[3], '760 MB of 2.34 GB · 95.0 MB/s · 17s left');
 });
 
+bars('show no lane that has gone out of use, once it has sent what it had', () => {
+  const tally = tallyOf([
+    ...FIRST_RUN,
+    ...[0, 1, 2].map((number) => lane(number, `file ${number}`, 1_000_000)),
+  ]);
+  const shown = () => drawLanes(tally, look(79, 60_000)).length;
+  const before = shown();
+  addToTally(tally, { type: 'lanes', lanes: before - 1 }, 60_000);
+  assert.is(shown(), before, 'it still sends');
+  addToTally(tally, { type: 'lane', lane: before - 1, pack: null }, 60_000);
+  assert.is(shown(), before - 1);
+});
+
 bars('of a restore count what is there already, and its lanes come down', () => {
   const tally = tallyOf([...RESTORE, lane(0, 'a.txt', 8_000_000)]);
   assert.is(
