@@ -8,6 +8,7 @@ import { isThisMachine, type WebdavLocation } from './url.ts';
 import { agentsFor } from './webdav/agents.ts';
 import { type WebdavCalls, webdavCalls } from './webdav/calls.ts';
 import { exchange } from './webdav/exchange.ts';
+import { AnswerError } from './webdav/failures.ts';
 import { session } from './webdav/session.ts';
 import { slots } from './webdav/slots.ts';
 import { walk } from './webdav/walk.ts';
@@ -101,14 +102,44 @@ async function putObject(
   signal?.throwIfAborted();
   await calls.makeFolder(posix.dirname(temporary));
   try {
-    await calls.upload(doing, temporary, bytes, { ...(signal && { signal }), ...(onSent && { onSent }) });
+    await inFolder(calls, doing, temporary, () =>
+      calls.upload(doing, temporary, bytes, { ...(signal && { signal }), ...(onSent && { onSent }) }),
+    );
     await calls.makeFolder(posix.dirname(path));
     signal?.throwIfAborted();
     // Without the signal: whether the object has its name must be known when this ends.
-    await calls.move(doing, temporary, path);
+    await inFolder(calls, doing, path, () => calls.move(doing, temporary, path));
   } catch (error) {
     await calls.remove(doing, temporary, AbortSignal.timeout(CLEAN_UP_MS)).catch(() => {}); // the first error is the one to tell
     throw error;
+  }
+}
+
+/** What servers say when there is no folder for the object: 409 (RFC 4918), 404, Apache and nginx 500, rclone 403. */
+const MAYBE_NO_FOLDER = [403, 404, 409, 500];
+
+/**
+ * Does something in a folder, and once more after making the folder anew when it is gone: some servers know folders only as
+ * long as something lies in them.
+ * @throws RemoteError, final, when the folder above it is gone as well
+ */
+async function inFolder(
+  calls: WebdavCalls,
+  doing: string,
+  path: string,
+  action: () => Promise<void>,
+): Promise<void> {
+  const folder = posix.dirname(path);
+  try {
+    await action();
+  } catch (error) {
+    const maybe = error instanceof AnswerError && MAYBE_NO_FOLDER.includes(error.status);
+    if (!maybe || (await calls.find(doing, folder)) !== null) throw error;
+    if (!(await calls.remakeFolder(folder))) {
+      const message = `${doing}: the folder of the repository is gone (HTTP ${error.status})`;
+      throw new RemoteError(message, { retryable: false, cause: error });
+    }
+    await action();
   }
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DamagedError } from '../errors.ts';
 import {
   BACKUP_ID,
@@ -10,6 +11,7 @@ import { concurrently } from './concurrently.ts';
 import { BACKUPS_PREFIX, CHECKPOINTS_PREFIX, type Repository } from './repository.ts';
 
 const FETCHES_AT_ONCE = 4;
+const REPLACED_BY_THEN_MS = 100;
 
 /** Backups that are complete, and checkpoints of those that are not: the same header under two prefixes. */
 const PLACES = {
@@ -97,7 +99,23 @@ async function readHeaders(
   return headers.sort((a, b) => (a.backupId < b.backupId ? -1 : 1));
 }
 
-async function readHeader(
+/**
+ * A checkpoint is replaced every minute, and Apache does that in two steps: for a moment it is absent, or torn. Only what is
+ * so a moment later as well is.
+ */
+async function readHeader(repository: Repository, state: State, id: string): Promise<BackupHeader | null> {
+  if (state === 'complete') return openHeader(repository, state, id);
+  try {
+    const header = await openHeader(repository, state, id);
+    if (header !== null) return header;
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error;
+  }
+  await sleep(REPLACED_BY_THEN_MS);
+  return openHeader(repository, state, id);
+}
+
+async function openHeader(
   { remote, keys }: Repository,
   state: State,
   id: string,

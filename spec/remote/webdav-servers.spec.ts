@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -36,6 +37,15 @@ async function withRemoteOn(
     remoteSettings({ password: async () => server.password, tls: pinned, ...settings }),
   );
   await run(remote).finally(() => remote.close());
+}
+
+/** As another client does it. @param folder of the repository, with a `/` at its end; empty for all of it */
+async function removeFolder(server: WebServer, folder: string): Promise<void> {
+  const url = new URL(`not/there%20yet/${folder}`, server.url);
+  const login = Buffer.from(`${url.username}:${server.password}`).toString('base64');
+  url.username = '';
+  const { status } = await fetch(url, { method: 'DELETE', headers: { Authorization: `Basic ${login}` } });
+  assert.is(status, 204);
 }
 
 const onApache =
@@ -143,6 +153,35 @@ apache('a folder it may not write to is final and says what to do', {}, (server)
     assert.ok(error.hints.length > 0);
   }),
 );
+
+for (const [name, missing, lend] of [
+  ['Apache', noApache, (use: (server: WebServer) => Promise<void>) => withApache({}, use)],
+  ['nginx', noNginx, (use: (server: WebServer) => Promise<void>) => withNginx({}, use)],
+  ['rclone', noRclone, withRclone],
+] as const) {
+  const sentence = `a folder of ${name} that was removed meanwhile is made anew, the repository is not`;
+  if (missing !== null) skipTest(sentence, missing);
+  else {
+    real(sentence, () =>
+      lend((server) =>
+        withRemoteOn(server, async (remote) => {
+          await remote.put('packs/ab/1', Buffer.from('1'));
+          for (const folder of ['tmp/', 'packs/ab/']) await removeFolder(server, folder);
+          await remote.put('packs/ab/2', Buffer.from('2'));
+          assert.is(String(await remote.get('packs/ab/2')), '2');
+          await removeFolder(server, '');
+          const error = await failure(remote.put('packs/ab/3', Buffer.from('3')));
+          assert.not.ok(error.retryable);
+          assert.match(
+            error.message,
+            /^put packs\/ab\/3: the folder of the repository is gone \(HTTP \d+\)$/,
+          );
+          assert.not.ok(existsSync(join(server.root, 'not/there yet')));
+        }),
+      ),
+    );
+  }
+}
 
 const CUT = "nginx's limit to the size of a request is final too";
 if (noNginx !== null) skipTest(CUT, noNginx);

@@ -21,12 +21,17 @@ function fakeWatch() {
     while (timer !== null && timer.atMs <= endMs) {
       const { action, atMs } = timer;
       timer = null;
-      nowMs = atMs;
+      nowMs = Math.max(nowMs, atMs);
       action();
     }
     nowMs = endMs;
   };
-  return { pass, isTimed: () => timer !== null, watch: watchSilence('put x', 60_000, [], clock) };
+  /** A clock that goes on while the machine sleeps: what was due meanwhile comes at once. */
+  const wake = (afterMs: number) => {
+    nowMs += afterMs;
+    pass(0);
+  };
+  return { pass, wake, isTimed: () => timer !== null, watch: watchSilence('put x', 60_000, [], clock) };
 }
 
 const silence = suite('the silence of a server');
@@ -63,6 +68,17 @@ silence('the answer to a slow transfer may take as long as the transfer in addit
   assert.is(watch.silence(), null);
   pass(1);
   assert.is(watch.silence()?.message, 'put x: the server was silent for 360 s');
+});
+
+silence('an hour in which the machine slept is none of the server', () => {
+  const { pass, wake, watch } = fakeWatch();
+  pass(30_000);
+  wake(3_600_000);
+  assert.is(watch.silence(), null, 'it gets its time again');
+  pass(59_999);
+  assert.is(watch.silence(), null);
+  pass(1);
+  assert.ok(watch.signal.aborted);
 });
 
 silence('nothing is timed any more after the end', () => {

@@ -1,10 +1,10 @@
 import type { RequestListener } from 'node:http';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { UsageError } from '../../lib/errors.ts';
+import { RemoteError, UsageError } from '../../lib/errors.ts';
 import { MAX_GET_BYTES, type Remote } from '../../lib/remote/remote.ts';
 import { parseChallenges } from '../../lib/remote/webdav/credentials.ts';
-import { parseRetryAfter } from '../../lib/remote/webdav/failures.ts';
+import { connectionFailure, parseRetryAfter } from '../../lib/remote/webdav/failures.ts';
 import { openWebdav } from '../../lib/remote/webdav.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { davInMemory, type HttpServer, multistatus, pathOf, withHttpServer } from '../helpers/http-server.ts';
@@ -507,6 +507,34 @@ line('a redirect to https is told', () =>
   ),
 );
 
+for (const [codes, retryable, reason] of [
+  [['ENETUNREACH', 'ENETDOWN', 'EADDRNOTAVAIL'], true, /there is no network/],
+  [['EHOSTUNREACH', 'EHOSTDOWN'], true, /there is no way to the server/],
+  [['EAI_AGAIN', 'EAI_FAIL', 'ENOTFOUND', 'ESERVFAIL', 'ECONNABORTED', 'EMFILE'], true, /^get x: /],
+  [['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE'], true, /the connection was cut/],
+  [['ERR_SOCKET_CONNECTION_TIMEOUT', 'ETIMEDOUT', 'HPE_INVALID_CONSTANT'], true, /^get x: /],
+  [['ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC', 'ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR'], true, /connection broke/],
+  [['ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC'], true, /connection broke/],
+  [['ERR_SSL_WRONG_VERSION_NUMBER', 'EPROTO'], false, /no secure connection/],
+  [['CERT_HAS_EXPIRED', 'ERR_TLS_CERT_ALTNAME_INVALID'], false, /certificate/],
+] as const) {
+  line(`${codes.join(', ')}: ${retryable ? 'the next try may help' : 'no other try helps'}`, () => {
+    for (const code of codes) {
+      const error = connectionFailure('get x', Object.assign(new Error('low level'), { code }));
+      assert.instance(error, RemoteError, code);
+      assert.is((error as RemoteError).retryable, retryable, code);
+      assert.match((error as RemoteError).message, reason);
+    }
+  });
+}
+
+line('what has no code of the line is a bug, and stays one', () => {
+  const bug = new TypeError('x is undefined');
+  assert.is(connectionFailure('get x', bug), bug);
+  const another = Object.assign(new Error('argument'), { code: 'ERR_INVALID_ARG_TYPE' });
+  assert.is(connectionFailure('get x', another), another);
+});
+
 line('http to another machine is refused unless it is asked for', async () => {
   const open = (url: string, insecureHttp: boolean) =>
     openWebdav({ kind: 'webdav', url }, remoteSettings({ tls: { insecureHttp } }));
@@ -600,6 +628,29 @@ for (const [what, user, password, hint] of [
     ),
   );
 }
+
+login('a password that was right before and is not any more is worth another try', async () => {
+  let strict = false;
+  const guard = guarded('Basic realm="x"', []);
+  const moody: RequestListener = (request, response) => {
+    if (!strict || request.headers.authorization === undefined) return guard(request, response);
+    return response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="x"' }).end();
+  };
+  await withPassword(
+    moody,
+    'anna@',
+    async () => SECRET,
+    async (remote) => {
+      assert.is(await remote.get('x'), null);
+      strict = true;
+      const error = await failure(remote.get('x'));
+      assert.ok(error.retryable);
+      assert.match(error.message, /the user name or the password is wrong \(HTTP 401\)/);
+      strict = false;
+      assert.is(await remote.get('x'), null);
+    },
+  );
+});
 
 login('a Digest whose nonce the server has forgotten is made anew, if it has once been right', async () => {
   const { listener } = davInMemory();

@@ -99,6 +99,39 @@ checkpoints('are read as they were put, and are no backups', async () => {
   assert.equal(await listBackupIds(repository), []);
 });
 
+for (const [what, seen] of Object.entries({
+  absent: () => null,
+  torn: (bytes: Buffer) => bytes.subarray(0, bytes.length / 2),
+})) {
+  checkpoints(
+    `that are ${what} for a moment, because they are replaced just then, are looked at again`,
+    async () => {
+      const repository = repositoryOver();
+      const { remote } = repository;
+      await putCheckpoint(repository, unfinished(IDS[0]!));
+      let looks = 0;
+      const get: typeof remote.get = async (name) => {
+        const bytes = (await remote.get(name))!;
+        looks += 1;
+        return looks % 2 === 1 ? seen(bytes) : bytes;
+      };
+      const replacing = { ...repository, remote: { ...remote, get } };
+      assert.equal(await readCheckpoint(replacing, IDS[0]!), unfinished(IDS[0]!));
+      assert.equal(await readCheckpoints(replacing), [unfinished(IDS[0]!)]);
+      assert.is(looks, 4);
+    },
+  );
+}
+
+checkpoints('that stay torn are refused by name', async () => {
+  const repository = repositoryOver();
+  const { objects } = repository.remote;
+  await putCheckpoint(repository, unfinished(IDS[0]!));
+  const name = `resume/${IDS[0]}`;
+  objects.set(name, objects.get(name)!.subarray(1));
+  await assertRejects(() => readCheckpoint(repository, IDS[0]!), DamagedError, new RegExp(name));
+});
+
 checkpoints('take the place of the one before, and go', async () => {
   const repository = repositoryOver();
   await putCheckpoint(repository, unfinished(IDS[0]!));

@@ -1,6 +1,7 @@
 import { createConnection, type Socket } from 'node:net';
 import type { Client, ConnectConfig, ServerHostKeyAlgorithm, SFTPWrapper } from 'ssh2';
 import { RemoteError } from '../../errors.ts';
+import { CONNECT_ATTEMPT_MS } from '../connect.ts';
 import { type Authenticator, authenticate, MANY_OFFERS, refusedLogin } from './authentication.ts';
 import { SftpChannel } from './channel.ts';
 import { coalesceWrites } from './coalesce.ts';
@@ -62,7 +63,9 @@ export async function connect(deps: ConnectDeps): Promise<Connection> {
 async function connectOnce(deps: ConnectDeps): Promise<Connection> {
   const { dial, host, port, where, hostKey, authenticator, silenceMs, signal } = deps;
   let reason: unknown = null;
-  const socket = coalesceWrites(createConnection({ host, port, noDelay: true }));
+  const socket = coalesceWrites(
+    createConnection({ host, port, noDelay: true, autoSelectFamilyAttemptTimeout: CONNECT_ATTEMPT_MS }),
+  );
   const fail = (error: unknown) => {
     reason ??= error;
     socket.destroy();

@@ -32,8 +32,10 @@ const NETWORK: Readonly<Record<string, readonly [reason: string, ...hints: strin
   EPIPE: ['the server broke the connection'],
   ETIMEDOUT: ['no answer'],
   EHOSTUNREACH: ['there is no way to this host'],
+  EHOSTDOWN: ['there is no way to this host'],
   ENETUNREACH: ['there is no network'],
   ENETDOWN: ['there is no network'],
+  EADDRNOTAVAIL: ['there is no network'],
   EAI_AGAIN: ['its name cannot be looked up at the moment'],
   ENOTFOUND: ['there is no host of this name', 'Is the name right, and is this machine on the network?'],
 };

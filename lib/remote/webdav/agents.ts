@@ -4,6 +4,7 @@ import * as https from 'node:https';
 import type { Duplex } from 'node:stream';
 import * as tls from 'node:tls';
 import { systemErrorCode, UsageError } from '../../errors.ts';
+import { CONNECT_ATTEMPT_MS } from '../connect.ts';
 import type { TlsSettings } from '../settings.ts';
 
 /** What the `webdav` client sends its requests through. */
@@ -27,7 +28,8 @@ type Connected = (error: Error | null, socket: Duplex) => void;
  * @throws UsageError when the CA file cannot be read, or the fingerprint is none
  */
 export function agentsFor(url: URL, settings: TlsSettings, maxSockets: number): Agents {
-  const options = { keepAlive: true, maxSockets, maxFreeSockets: maxSockets };
+  const autoSelectFamilyAttemptTimeout = CONNECT_ATTEMPT_MS;
+  const options = { keepAlive: true, maxSockets, maxFreeSockets: maxSockets, autoSelectFamilyAttemptTimeout };
   const httpAgent = new http.Agent(options);
   const httpsAgent = new https.Agent({
     ...options,

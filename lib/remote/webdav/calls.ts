@@ -25,6 +25,12 @@ export interface WebdavCalls {
   remove(doing: string, path: string, signal?: AbortSignal): Promise<void>;
   /** Makes a folder and those above it; each once, whoever asks. */
   makeFolder(path: string): Promise<void>;
+  /**
+   * Makes a folder anew that somebody has removed since, and none above it: to begin a repository that is gone anew would
+   * hide that.
+   * @returns whether it is there now
+   */
+  remakeFolder(path: string): Promise<boolean>;
 }
 
 /** An answer that is larger is parsed by nobody: it would be of some 40,000 objects in one folder. */
@@ -84,6 +90,15 @@ export function webdavCalls(origin: string, request: Request): WebdavCalls {
         return true;
       },
     );
+  const makeOne = (path: string): Promise<boolean> => {
+    const doing = `make folder ${path}`;
+    return request({ doing, method: 'MKCOL', path: `${path}/` }, async (answer) => {
+      // 405: it is there already (RFC 4918, section 9.3.1); whether it is a folder, the put into it will tell.
+      if (answer.status === 201 || answer.status === 200 || answer.status === 405) return true;
+      if (answer.status === 409 || answer.status === 404) return false;
+      throw statusFailure(doing, answer);
+    });
+  };
 
   return {
     find,
@@ -147,15 +162,8 @@ export function webdavCalls(origin: string, request: Request): WebdavCalls {
       return page ?? { objects: [], folders: [] };
     },
 
-    makeFolder: folderMaker(async (path) => {
-      const doing = `make folder ${path}`;
-      return request({ doing, method: 'MKCOL', path: `${path}/` }, async (answer) => {
-        // 405: it is there already (RFC 4918, section 9.3.1); whether it is a folder, the put into it will tell.
-        if (answer.status === 201 || answer.status === 200 || answer.status === 405) return true;
-        if (answer.status === 409 || answer.status === 404) return false;
-        throw statusFailure(doing, answer);
-      });
-    }),
+    makeFolder: folderMaker(makeOne),
+    remakeFolder: makeOne,
   };
 }
 

@@ -1,4 +1,4 @@
-import { RemoteError, systemErrorCode } from '../../errors.ts';
+import { RemoteError, type RemoteErrorOptions, systemErrorCode } from '../../errors.ts';
 import { ELSEWHERE, WRONG_CERTIFICATE } from './agents.ts';
 
 const RESUME = 'Then run the same command again: what is stored already is kept.';
@@ -45,18 +45,30 @@ const RETRYABLE_4XX = [408, 421, 423, 425, 429];
 /** Not implemented, version not supported, insufficient storage, loop detected. */
 const FINAL_5XX = [501, 505, 507, 508];
 
+/** The server has answered, though not with what was asked for. */
+export class AnswerError extends RemoteError {
+  /** HTTP's number for it. */
+  readonly status: number;
+
+  constructor(message: string, { status, ...options }: RemoteErrorOptions & { readonly status: number }) {
+    super(message, options);
+    this.status = status;
+  }
+}
+
 interface Answered {
   readonly status: number;
   readonly headers: { get(name: string): string | null };
 }
 
 /** @param doing `put packs/ab/…` */
-export function statusFailure(doing: string, { status, headers }: Answered): RemoteError {
+export function statusFailure(doing: string, { status, headers }: Answered): AnswerError {
   const retryable = status >= 500 ? !FINAL_5XX.includes(status) : RETRYABLE_4XX.includes(status);
   const unknown = status < 400 ? 'the answer is not WebDAV' : 'the server failed';
   const { reason = unknown, hints = [] } = ANSWERS[status] ?? {};
   const retryAfterMs = retryable ? parseRetryAfter(headers.get('retry-after'), Date.now()) : null;
-  return new RemoteError(`${doing}: ${reason} (HTTP ${status})`, {
+  return new AnswerError(`${doing}: ${reason} (HTTP ${status})`, {
+    status,
     retryable,
     hints,
     ...(retryAfterMs === null ? {} : { retryAfterMs }),
@@ -92,6 +104,12 @@ const CERTIFICATES: Readonly<Record<string, string>> = {
   ERR_TLS_CERT_ALTNAME_INVALID: "the server's certificate is for another name",
 };
 
+/** Bytes that changed on the line, or a server that is short of something: with the next connection it may be over. */
+const SPOILT_ON_THE_WAY = /BAD_RECORD_MAC|ALERT_INTERNAL_ERROR|ALERT_DECRYPT|UNEXPECTED_EOF|WRONG_SEQUENCE/;
+
+/** Codes of the system, of its resolver, and of Node where an answer is cut or is none. */
+const OF_THE_LINE = /^(E[A-Z]+|EAI_[A-Z]+|HPE_\w+|ERR_STREAM_\w+|ERR_SOCKET_(CLOSED|CONNECTION_TIMEOUT))$/;
+
 /** What the network's errors mean; each may have passed by the next try. */
 const LINES: Readonly<Record<string, readonly [reason: string, ...hints: string[]]>> = {
   ECONNREFUSED: ['nobody listens there', 'Are the host and the port of the URL right?'],
@@ -100,6 +118,7 @@ const LINES: Readonly<Record<string, readonly [reason: string, ...hints: string[
   ERR_STREAM_PREMATURE_CLOSE: ['the connection was cut'],
   ETIMEDOUT: ['no answer'],
   EHOSTUNREACH: ['there is no way to the server'],
+  EHOSTDOWN: ['there is no way to the server'],
   ENETUNREACH: ['there is no network'],
   ENETDOWN: ['there is no network'],
   EADDRNOTAVAIL: ['there is no network'],
@@ -129,10 +148,16 @@ export function connectionFailure(doing: string, error: unknown): unknown {
   }
   const certificate = CERTIFICATES[code];
   if (certificate !== undefined) return final(`${certificate} (${code})`, CERTIFICATE_HINTS);
+  if (SPOILT_ON_THE_WAY.test(code)) {
+    return new RemoteError(`${doing}: the secure connection broke (${code})`, {
+      retryable: true,
+      cause: error,
+    });
+  }
   if (/^(ERR_(SSL|TLS|OSSL)_|CERT_|EPROTO$)/.test(code)) {
     return final(`no secure connection (${message.trim()})`, ['Does the server speak TLS on this port?']);
   }
-  if (LINES[code] === undefined && !/^(E[A-Z]+|HPE_\w+|ERR_STREAM_\w+)$/.test(code)) return error;
+  if (LINES[code] === undefined && !OF_THE_LINE.test(code)) return error;
   const [reason, ...hints] = LINES[code] ?? [message];
   return new RemoteError(`${doing}: ${reason} (${code})`, { retryable: true, hints, cause: error });
 }

@@ -63,7 +63,7 @@ export function session(
           scheme === 'digest' && (hasWorked || /^true$/i.test(parameters.stale ?? '')),
       );
       if (triesLeft === 1 || (used !== null && !isStale)) {
-        throw statusFailure(request.doing, { status: 401, headers: new Headers() });
+        throw refusedLogin(request.doing, hasWorked);
       }
       const made = await logIn(request.doing, challenges);
       // Another call may have been quicker; its nonce is as good.
@@ -94,6 +94,12 @@ function sender(client: WebDAVClient, authorize: Authorize | null): Send {
     // In Node the client's answers hold Node's streams, whatever their type says.
     return answer as typeof answer & { body: Readable | null };
   };
+}
+
+/** @param hasWorked did the same password let an earlier request in? Then it is the server that has changed its mind. */
+function refusedLogin(doing: string, hasWorked: boolean): RemoteError {
+  const { message, hints } = statusFailure(doing, { status: 401, headers: new Headers() });
+  return new RemoteError(message, { retryable: hasWorked, hints });
 }
 
 function noPassword({ protocol, host, pathname }: URL, user: string): RemoteError {

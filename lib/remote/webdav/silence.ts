@@ -36,9 +36,13 @@ export function watchSilence(
   let allowedMs = silenceMs;
   let heardAt = startedAt;
   let timer: NodeJS.Timeout;
+  let dueAt = startedAt + silenceMs;
   const look = () => {
+    // A machine that slept, or was too busy to look, has not listened either.
+    if (clock.now() - dueAt > silenceMs / 2) heardAt = clock.now();
     const leftMs = heardAt + allowedMs - clock.now();
     if (leftMs > 0) {
+      dueAt = clock.now() + leftMs;
       timer = clock.setTimeout(look, leftMs);
       return;
     }
