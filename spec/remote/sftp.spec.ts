@@ -405,6 +405,19 @@ trouble('that goes quiet while nothing is asked of it is not given up', () =>
   ),
 );
 
+trouble('is not given up because this machine slept', () =>
+  withSshd({}, (server) =>
+    withRemote(server, { options: { silenceMs: 400 } }, async (remote) => {
+      await remote.put('x', Buffer.from('1'));
+      const [connection] = childrenOf(server.pid);
+      // Nothing runs here any more, as in a machine that sleeps: every timer is late when it wakes.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
+      await remote.put('y', Buffer.from('2'));
+      assert.equal(childrenOf(server.pid), [connection]);
+    }),
+  ),
+);
+
 trouble('whose SFTP program hangs, though the connection lives, is given up too', () =>
   withSshd({ ownProgram: true }, (server) =>
     withRemote(server, { options: { silenceMs: 600 } }, async (remote) => {
