@@ -261,18 +261,20 @@ async function readIndexes(remote: Remote, keys: RepositoryKeys): Promise<Map<st
 }
 
 /** Whoever reads the indexes alone is led to no pack that is not there: another machine has nothing else. */
-export async function assertIndexesTrue({
-  remote,
-  keys,
-}: Pick<Repository, 'remote' | 'keys'>): Promise<void> {
-  const named = new Map<string, number>();
-  for (const places of (await readIndexes(remote, keys)).values()) {
-    for (const { pack, packSizeBytes } of places) named.set(pack, packSizeBytes);
-  }
-  for (const [pack, sizeBytes] of named) {
-    const found = await remote.stat(`packs/${pack.slice(0, 2)}/${pack}`);
+export async function assertIndexesTrue(repository: Pick<Repository, 'remote' | 'keys'>): Promise<void> {
+  for (const [pack, sizeBytes] of await indexedPacks(repository)) {
+    const found = await repository.remote.stat(`packs/${pack.slice(0, 2)}/${pack}`);
     assert.is(found?.sizeBytes, sizeBytes, `an index names pack ${pack}`);
   }
+}
+
+/** @returns the sizes of the packs that indexes name, by SHA-256 in hexadecimal */
+export async function indexedPacks({
+  remote,
+  keys,
+}: Pick<Repository, 'remote' | 'keys'>): Promise<Map<string, number>> {
+  const places = [...(await readIndexes(remote, keys)).values()].flat();
+  return new Map(places.map(({ pack, packSizeBytes }) => [pack, packSizeBytes]));
 }
 
 function chunkReader(
