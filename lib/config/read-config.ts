@@ -25,7 +25,7 @@ export function parseConfig(file: string, source: string): Readonly<Record<strin
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     // The lines below the first show the source.
-    const reason = (error.message.split('\n')[0] ?? '').replace(/^Invalid TOML document: /, '');
+    const reason = (error.message.split('\n')[0] ?? '').replace(/^Invalid TOML document: |\.$/g, '');
     throw new UsageError(`read ${file}: line ${error.line}: ${reason}`, { cause: error });
   }
 }

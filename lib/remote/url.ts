@@ -26,14 +26,14 @@ export interface LocalLocation {
 
 export type RemoteLocation = SftpLocation | WebdavLocation | LocalLocation;
 
-const SCHEMES: Readonly<Record<string, 'sftp' | 'https' | 'http' | 'file'>> = {
-  sftp: 'sftp',
-  https: 'https',
-  webdavs: 'https',
-  http: 'http',
-  webdav: 'http',
-  file: 'file',
-};
+const SCHEMES: ReadonlyMap<string, 'sftp' | 'https' | 'http' | 'file'> = new Map([
+  ['sftp', 'sftp'],
+  ['https', 'https'],
+  ['webdavs', 'https'],
+  ['http', 'http'],
+  ['webdav', 'http'],
+  ['file', 'file'],
+]);
 
 const FORMS = [
   'A remote is sftp://user@host/folder, webdavs://user@host/folder or the path of a local folder.',
@@ -48,7 +48,7 @@ export function parseRemoteUrl(text: string, cwd: string): RemoteLocation {
   if (/[\0-\x1f\x7f]/.test(text)) throw malformed('', 'it holds a control character');
   const [, scheme, rest] = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/(.*)$/.exec(text) ?? [];
   if (scheme === undefined || rest === undefined) return parsePath(text, cwd);
-  const kind = SCHEMES[scheme.toLowerCase()];
+  const kind = SCHEMES.get(scheme.toLowerCase());
   if (kind === undefined) throw malformed(text, `'${scheme}' is no kind of remote`);
   refusePassword(text, rest);
   if (/[?#]/.test(rest)) {

@@ -55,7 +55,8 @@ async function readText(path: string): Promise<string | KeyProblem | null> {
 
 function parse(text: string | Buffer, passphrase?: string): ParsedKey | KeyProblem {
   const parsed: unknown = ssh2.utils.parseKey(text, passphrase);
-  const key = (Array.isArray(parsed) ? parsed[0] : parsed) as ParsedKey | Error;
+  const key = (Array.isArray(parsed) ? parsed[0] : parsed) as ParsedKey | Error | undefined;
+  if (key === undefined) return { problem: 'it holds no key' };
   return key instanceof Error ? { problem: key.message } : key;
 }
 

@@ -24,13 +24,13 @@ export type HostKeyVerdict =
   | { readonly state: 'revoked'; readonly entry: KnownHost };
 
 /** Types of host keys this program can check; a line with another type says nothing about what to expect. */
-const SUPPORTED_TYPES: Readonly<Record<string, readonly string[]>> = {
-  'ssh-ed25519': ['ssh-ed25519'],
-  'ecdsa-sha2-nistp256': ['ecdsa-sha2-nistp256'],
-  'ecdsa-sha2-nistp384': ['ecdsa-sha2-nistp384'],
-  'ecdsa-sha2-nistp521': ['ecdsa-sha2-nistp521'],
-  'ssh-rsa': ['rsa-sha2-512', 'rsa-sha2-256', 'ssh-rsa'],
-};
+const SUPPORTED_TYPES: ReadonlyMap<string, readonly string[]> = new Map([
+  ['ssh-ed25519', ['ssh-ed25519']],
+  ['ecdsa-sha2-nistp256', ['ecdsa-sha2-nistp256']],
+  ['ecdsa-sha2-nistp384', ['ecdsa-sha2-nistp384']],
+  ['ecdsa-sha2-nistp521', ['ecdsa-sha2-nistp521']],
+  ['ssh-rsa', ['rsa-sha2-512', 'rsa-sha2-256', 'ssh-rsa']],
+]);
 
 /** @returns `host`, or `[host]:port` for a port that is not 22. */
 export function hostLabel(host: string, port: number): string {
@@ -69,7 +69,7 @@ export function checkHostKey(known: readonly KnownHost[], label: string, key: Bu
   if (trusted.some((entry) => entry.key.equals(key))) return { state: 'known' };
   // A key of another type is as alien as another key of the same type: we asked for the types we know, and whoever
   // stands between us and the server would rather be unknown than changed.
-  const expected = trusted.filter((entry) => entry.keyType in SUPPORTED_TYPES);
+  const expected = trusted.filter((entry) => SUPPORTED_TYPES.has(entry.keyType));
   const other = expected.find((entry) => entry.keyType === keyType(key)) ?? expected[0];
   if (other !== undefined) return { state: 'changed', entry: other };
   // As OpenSSH does: the key of the host's port 22 is good for its other ports, though it is not missed there.
@@ -82,7 +82,7 @@ export function checkHostKey(known: readonly KnownHost[], label: string, key: Bu
 export function knownAlgorithms(known: readonly KnownHost[], label: string): string[] {
   const types = known
     .filter(({ hosts, revoked }) => !revoked && speaksOf(hosts, label))
-    .flatMap((entry) => SUPPORTED_TYPES[entry.keyType] ?? []);
+    .flatMap((entry) => SUPPORTED_TYPES.get(entry.keyType) ?? []);
   return [...new Set(types)];
 }
 

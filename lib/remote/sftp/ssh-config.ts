@@ -20,6 +20,8 @@ export interface HostConfig {
 
 /** How deep files may include one another, as in OpenSSH. */
 const MAX_INCLUDE_DEPTH = 16;
+/** Files that include themselves, or each other, twice would be read 2^16 times. */
+const MAX_FILES = 1000;
 
 /**
  * Reads `.ssh/config` in `home`; without such a file nothing is said. The first value of an option counts, as in OpenSSH.
@@ -31,7 +33,7 @@ const MAX_INCLUDE_DEPTH = 16;
  */
 export function readHostConfig(alias: string, home: string): HostConfig {
   const options = new Map<string, string[][]>();
-  collectOptions(join(home, '.ssh', 'config'), { alias, home, depth: 0, active: true }, options);
+  collectOptions(join(home, '.ssh', 'config'), { alias, home, depth: 0, active: true, read: { files: 0 } }, options);
   const first = (option: string) => options.get(option)?.[0]?.[0] ?? null;
 
   refuseProxy(alias, first);
@@ -65,11 +67,19 @@ interface Context {
   readonly depth: number;
   /** Does the block that includes this file speak of our host? */
   readonly active: boolean;
+  readonly read: { files: number };
 }
 
 /** Adds each option of `file` that is about our host: name in lower case → its values, one a line, in order. */
 function collectOptions(file: string, context: Context, options: Map<string, string[][]>): void {
   let active = context.active;
+  context.read.files += 1;
+  if (context.read.files > MAX_FILES) {
+    throw new RemoteError(`read ~/.ssh/config: its Include lines lead to more than ${MAX_FILES} files`, {
+      retryable: false,
+      hints: ['Does a file include itself?'],
+    });
+  }
   for (const line of readLines(file)) {
     const { option, values } = parseLine(line);
     if (option === 'host') active = context.active && matchesPatternList(values, context.alias);
@@ -79,7 +89,9 @@ function collectOptions(file: string, context: Context, options: Map<string, str
         collectOptions(included, { ...context, depth: context.depth + 1 }, options);
       }
     } else if (active && values.length > 0) {
-      options.set(option, [...(options.get(option) ?? []), values]);
+      const before = options.get(option);
+      if (before === undefined) options.set(option, [values]);
+      else before.push(values);
     }
   }
 }

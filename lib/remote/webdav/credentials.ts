@@ -57,11 +57,11 @@ function basicAuthorizer({ user, password }: Login): Authorize {
   return () => header;
 }
 
-const HASHES: Readonly<Record<string, string>> = {
-  md5: 'md5',
-  'sha-256': 'sha256',
-  'sha-512-256': 'sha512-256',
-};
+const HASHES: ReadonlyMap<string, string> = new Map([
+  ['md5', 'md5'],
+  ['sha-256', 'sha256'],
+  ['sha-512-256', 'sha512-256'],
+]);
 
 /** RFC 7616 with `qop=auth`, and RFC 2069 without. */
 export function digestAuthorizer(
@@ -71,7 +71,7 @@ export function digestAuthorizer(
 ): Authorize | null {
   const { realm = '', nonce = '', opaque, algorithm = 'MD5', qop } = parameters;
   const isSession = /-sess$/i.test(algorithm);
-  const hashName = HASHES[algorithm.toLowerCase().replace(/-sess$/, '')];
+  const hashName = HASHES.get(algorithm.toLowerCase().replace(/-sess$/, ''));
   const hasAuth = qop?.split(/\s*,\s*/).includes('auth') ?? true;
   if (scheme !== 'digest' || nonce === '' || hashName === undefined || !hasAuth) return null;
   const hash = (text: string) => createHash(hashName).update(text).digest('hex');

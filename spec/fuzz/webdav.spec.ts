@@ -1,0 +1,162 @@
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type DAVResult, parseXML } from 'webdav';
+import { RemoteError } from '../../lib/errors.ts';
+import { isName } from '../../lib/remote/name.ts';
+import { authorizer, parseChallenges } from '../../lib/remote/webdav/credentials.ts';
+import { parseRetryAfter } from '../../lib/remote/webdav/failures.ts';
+import { readFound, readPage } from '../../lib/remote/webdav/listing.ts';
+import { anyBytes, anyChangeOf, holds, holdsInTime, readOrRefuse } from './fuzz.ts';
+
+const LISTING = `<?xml version="1.0" encoding="utf-8"?>
+<D:multistatus xmlns:D="DAV:" xmlns:ns0="DAV:">
+<D:response><D:href>/backups/packs/</D:href><D:propstat><D:prop><D:resourcetype><D:collection/></D:resourcetype></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>
+<D:response><D:href>/backups/packs/ab/</D:href><D:propstat><D:prop><D:resourcetype><D:collection/></D:resourcetype></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>
+<D:response><D:href>http://host/backups/packs/object</D:href><D:propstat><D:prop><D:resourcetype/><D:getcontentlength>1234</D:getcontentlength></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>
+</D:multistatus>`;
+
+/** What a hostile server may call what lies in the folder. */
+const HREFS = [
+  '../../etc/passwd',
+  '..%2F..%2Fetc%2Fpasswd',
+  '%2e%2e/x',
+  '.hidden',
+  'a%00b',
+  'a/b/c',
+  'a%2Fb',
+  '//host/x',
+  'http://elsewhere/backups/packs/x',
+  '%',
+  '%ff%fe',
+  'a\\b',
+  'a&#10;b',
+  'a&#x202e;b',
+  'x'.repeat(5000),
+  '__proto__',
+  'constructor',
+];
+
+/** As the adapter reads an answer. */
+async function read(text: string): Promise<void> {
+  let answer: DAVResult;
+  try {
+    answer = await parseXML(text);
+  } catch {
+    return; // told as 'the server's answer is not WebDAV'
+  }
+  const page = readOrRefuse(() => readPage(answer, '/backups', 'packs'), RemoteError);
+  for (const name of page?.folders ?? []) assert.ok(isName(name) && name.startsWith('packs/'));
+  for (const { name, sizeBytes } of page?.objects ?? []) {
+    assert.ok(isName(name) && name.split('/').length === 2 && name.startsWith('packs/'), name);
+    assert.ok(Number.isSafeInteger(sizeBytes) && sizeBytes >= 0);
+  }
+  const found = readOrRefuse(() => readFound(answer), RemoteError);
+  if (found?.kind === 'object') assert.ok(Number.isSafeInteger(found.sizeBytes) && found.sizeBytes >= 0);
+}
+
+const listing = suite('any listing of a WebDAV server');
+
+listing('is read as names below the folder that was asked for, or refused', async () => {
+  const tags = LISTING.split(/(?<=>)|(?=<)/);
+  const anyListing = fc.oneof(
+    anyChangeOf(Buffer.from(LISTING)).map(String),
+    fc
+      .array(
+        fc.constantFrom(...tags, '<a>', '</a>', '<D:multistatus/>', '<![CDATA[', ']]>', '&amp;', '<!--'),
+        { maxLength: 30 },
+      )
+      .map((all) => all.join('')),
+    anyBytes(['<?xml version="1.0"?>', '<D:multistatus xmlns:D="DAV:">']).map(String),
+  );
+  await holdsInTime(fc.asyncProperty(anyListing, read), 1500);
+});
+
+listing('with hostile names gives none of them', async () => {
+  const anyHref = fc.oneof(fc.constantFrom(...HREFS), fc.string({ unit: 'binary' }).map(encodeURI));
+  await holdsInTime(
+    fc.asyncProperty(fc.array(anyHref, { maxLength: 5 }), async (hrefs) => {
+      const more = hrefs.map(
+        (href) =>
+          `<D:response><D:href>/backups/packs/${href}</D:href><D:propstat><D:prop><D:resourcetype/><D:getcontentlength>1</D:getcontentlength></D:prop></D:propstat></D:response>`,
+      );
+      await read(LISTING.replace('</D:multistatus>', `${more.join('')}</D:multistatus>`));
+    }),
+  );
+});
+
+listing('that unfolds, or is nested without an end, is no trouble', async () => {
+  const entities = Array.from({ length: 30 }, (_, n) => `<!ENTITY a${n + 1} "${`&a${n};`.repeat(10)}">`).join(
+    '',
+  );
+  const laughs = `<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a0 "ha">${entities}]><D:multistatus xmlns:D="DAV:"><D:response><D:href>&a30;</D:href></D:response></D:multistatus>`;
+  const nested = `<D:multistatus xmlns:D="DAV:">${'<D:response>'.repeat(200_000)}`;
+  const closed = `<D:multistatus xmlns:D="DAV:">${'<a>'.repeat(50_000)}${'</a>'.repeat(50_000)}</D:multistatus>`;
+  for (const text of [laughs, nested, closed]) await read(text);
+});
+
+listing.run();
+
+const headers = suite('any header of a WebDAV server');
+
+headers('that offers ways to log in is answered by one that is known, or by none', () => {
+  const parts = [
+    'Digest',
+    'Basic',
+    'realm=',
+    'nonce=',
+    'algorithm=',
+    'qop=',
+    'opaque=',
+    '"x"',
+    'MD5',
+    'SHA-256-sess',
+    'constructor',
+    '__proto__',
+    'toString',
+    'auth',
+    '"auth,auth-int"',
+    ', ',
+    '=',
+    '"',
+    '\\',
+    ' ',
+  ];
+  const anyHeader = fc.oneof(
+    fc.array(fc.constantFrom(...parts), { maxLength: 20 }).map((all) => all.join(' ')),
+    fc.array(fc.constantFrom(...parts), { maxLength: 20 }).map((all) => all.join('')),
+    anyChangeOf(Buffer.from('Digest realm="a", nonce="b", algorithm=MD5, qop="auth", Basic realm="a"')).map(
+      String,
+    ),
+  );
+  holds(
+    fc.property(anyHeader, fc.boolean(), (header, isEncrypted) => {
+      const authorize = authorizer(parseChallenges(header), { user: 'u', password: 'p' }, isEncrypted);
+      if (authorize !== null) assert.match(authorize('GET', '/x'), /^(Basic|Digest) /);
+    }),
+    2000,
+  );
+  for (const algorithm of ['constructor', '__proto__', 'toString', 'hasOwnProperty']) {
+    const challenges = parseChallenges(`Digest realm="a", nonce="b", algorithm=${algorithm}`);
+    assert.is(authorizer(challenges, { user: 'u', password: 'p' }, true), null, algorithm);
+  }
+});
+
+headers('that is very long is read in the time it takes', () => {
+  for (const piece of ['a', 'a=', 'a="', '\\', 'a b ', ',', '="\\"']) {
+    parseChallenges(piece.repeat(60_000));
+  }
+});
+
+headers('that says when to come again is a time from now on, or none', () => {
+  const anyDate = fc.date({ noInvalidDate: true }).map((date) => date.toUTCString());
+  holds(
+    fc.property(fc.oneof(fc.string(), fc.integer().map(String), anyDate), (value) => {
+      const ms = parseRetryAfter(value, Date.now());
+      assert.ok(ms === null || (ms >= 0 && Number.isFinite(ms)));
+    }),
+    1000,
+  );
+});
+
+headers.run();
