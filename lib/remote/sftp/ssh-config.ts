@@ -33,7 +33,11 @@ const MAX_FILES = 1000;
  */
 export function readHostConfig(alias: string, home: string): HostConfig {
   const options = new Map<string, string[][]>();
-  collectOptions(join(home, '.ssh', 'config'), { alias, home, depth: 0, active: true, read: { files: 0 } }, options);
+  collectOptions(
+    join(home, '.ssh', 'config'),
+    { alias, home, depth: 0, active: true, read: { files: 0 } },
+    options,
+  );
   const first = (option: string) => options.get(option)?.[0]?.[0] ?? null;
 
   refuseProxy(alias, first);
