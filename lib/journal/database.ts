@@ -70,7 +70,7 @@ async function open(file: string, check: boolean, now: Date): Promise<Journal> {
   };
   try {
     const version = schemaVersion(sqlite);
-    if (version > SCHEMA_VERSION) {
+    if (version > SCHEMA_VERSION && isOfNewerVersion(sqlite)) {
       close = () => closeUntouched(sqlite, file);
       throw new SkylockError(`open journal ${file}: it was written by a newer version of skylock`, {
         hints: ['Update skylock on this machine; the journal was left as it is.'],
@@ -83,7 +83,7 @@ async function open(file: string, check: boolean, now: Date): Promise<Journal> {
     sqlite.pragma('cache_size = -32768');
     sqlite.pragma('temp_store = MEMORY');
     const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: sqlite }) });
-    if (version < SCHEMA_VERSION) await migrate(db, sqlite);
+    if (version !== SCHEMA_VERSION) await migrate(db, sqlite);
     return lend(file, sqlite, db, now);
   } catch (error) {
     close();
@@ -187,6 +187,12 @@ async function migrate(db: Kysely<Schema>, sqlite: Database.Database): Promise<v
 
 function schemaVersion(sqlite: Database.Database): number {
   return sqlite.pragma('user_version', { simple: true }) as number;
+}
+
+/** The version's number is four bytes, which may have changed as all others: a newer version has left a migration's name. */
+function isOfNewerVersion(sqlite: Database.Database): boolean {
+  const names = sqlite.prepare('SELECT name FROM kysely_migration').pluck().all() as string[];
+  return names.some((name) => !Object.hasOwn(MIGRATIONS, name));
 }
 
 /** The last connection to close moves the write-ahead log into the file, unless it may only read. */

@@ -59,7 +59,7 @@ export function isDamage(error: unknown): boolean {
 
 /** Tables and columns that are always there: their names are bytes in the file too. */
 function lacksSchema(error: unknown): boolean {
-  return /^no such (table|column|index)|has no column named|^malformed database/.test(
+  return /^no such (table|column|index)|has no column named|^malformed database|^unsupported file format/.test(
     (error as Error).message,
   );
 }

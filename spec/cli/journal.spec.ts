@@ -74,6 +74,7 @@ journal('of a newer version is left alone', async () => {
       const { default: Database } = await import('better-sqlite3');
       const database = new Database(machine.journalFile);
       database.pragma('user_version = 99');
+      database.exec(`INSERT INTO kysely_migration VALUES ('0099-newer', '2030-01-01')`);
       database.close();
       const before = join(machine.folder, 'before.db');
       copyFileSync(machine.journalFile, before);

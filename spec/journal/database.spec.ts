@@ -9,6 +9,7 @@ import { type Journal, openJournal } from '../../lib/journal/database.ts';
 import { applyPlan, journalEntries } from '../../lib/journal/entries.ts';
 import { rememberRepository } from '../../lib/journal/repositories.ts';
 import { unfinishedRuns } from '../../lib/journal/unfinished.ts';
+import { MIGRATIONS } from '../../migrations/index.ts';
 import { withFolder } from '../helpers/temporary.ts';
 import { add, claim, entryAt, failureOf, NOW, withJournal } from './fixture.ts';
 import { type Script, withScripts } from './process/start.ts';
@@ -67,6 +68,13 @@ async function overwrite(file: string, at: number, bytes: Uint8Array): Promise<v
   const handle = await open(file, 'r+');
   await handle.write(bytes, 0, bytes.length, at);
   await handle.close();
+}
+
+/** @param now as long as `before`; text of old versions may lie about in the file as well */
+async function replaceAll(file: string, before: string, now: string): Promise<void> {
+  const text = await readFile(file, 'latin1');
+  assert.ok(text.includes(before));
+  await writeFile(file, text.replaceAll(before, now), 'latin1');
 }
 
 function isSound({ sqlite }: Journal): boolean {
@@ -158,6 +166,7 @@ newer('is refused, and not a byte of it or of its write-ahead log changes', asyn
   await withClosedJournal(async (file, folder) => {
     const writer = new Database(file);
     writer.pragma('user_version = 1000'); // in the log, as after a kill
+    writer.exec(`INSERT INTO kysely_migration VALUES ('1000-newer', '2030-01-01')`);
     const copy = join(folder, 'copy', 'journal.db');
     await mkdir(join(folder, 'copy'));
     for (const suffix of ['', '-wal']) await copyFile(file + suffix, copy + suffix);
@@ -171,12 +180,30 @@ newer('is refused, and not a byte of it or of its write-ahead log changes', asyn
   });
 });
 
+newer('by its number alone is none: four bytes have changed, and are put right', async () => {
+  await withClosedJournal(async (file) => {
+    await overwrite(file, 60, Buffer.of(0x7f));
+    const { journal, movedAside } = await openJournal(file, { now: NOW, check: true });
+    assert.is(movedAside, null);
+    assert.is(unfinishedRuns(journal).length, 1);
+    journal.close();
+    const { journal: next } = await openJournal(file, { now: NOW, check: true });
+    assert.is(next.sqlite.pragma('user_version', { simple: true }), Object.keys(MIGRATIONS).length);
+    next.close();
+  });
+});
+
 newer.run();
 
 const damaged = suite('a damaged journal');
 
 const DAMAGES: readonly [title: string, damage: (file: string) => Promise<void>][] = [
   ['with noise for a header', (file) => overwrite(file, 0, noise(100))],
+  ['with a format no SQLite knows', (file) => overwrite(file, 47, Buffer.of(0x7f))],
+  [
+    'with a letter changed in the name of a column',
+    (file) => replaceAll(file, 'stored_size INTEGER', 'Xtored_size INTEGER'),
+  ],
   ['with nothing but zeros', async (file) => writeFile(file, Buffer.alloc((await stat(file)).size))],
   [
     'with text in its place',
@@ -293,6 +320,20 @@ damaged('is looked at once more when another process may have moved it meanwhile
       (await readdir(folder)).filter((name) => name.includes('corrupt')),
       [],
     );
+  });
+});
+
+damaged('in what its tables are called is found out in use as well, and moved aside', async () => {
+  await withClosedJournal(async (file) => {
+    await replaceAll(file, 'source_paths BLOB', 'Xource_paths BLOB');
+    const { journal } = await openJournal(file, { now: NOW });
+    const failure = await failureOf(() => unfinishedRuns(journal));
+    assert.is(failure.message, `use journal ${file}: it is damaged`);
+    journal.close();
+    const { journal: next, movedAside } = await openJournal(file, { now: NOW, check: true });
+    assert.is(movedAside, null);
+    assert.equal(unfinishedRuns(next), []);
+    next.close();
   });
 });
 
