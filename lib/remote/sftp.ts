@@ -21,6 +21,8 @@ import { formatRemoteUrl, type SftpLocation } from './url.ts';
 export interface SftpOptions {
   /** A server that has said nothing for so long, asked for a sign of life, is gone. */
   readonly silenceMs?: number;
+  /** A server that has refused another connection is asked for one again after so long. */
+  readonly askAgainMs?: number;
 }
 
 /** Folders that are listed at the same time. */
@@ -33,13 +35,13 @@ const LISTINGS = 16;
 export async function openSftp(
   location: SftpLocation,
   settings: RemoteSettings,
-  { silenceMs = 60_000 }: SftpOptions = {},
+  { silenceMs = 60_000, askAgainMs = 5 * 60_000 }: SftpOptions = {},
 ): Promise<Remote> {
-  const pool = channelPool(
-    connector(location, settings, silenceMs),
-    settings.maxConnections,
-    settings.lanes + 1, // one for what is small, while every lane transfers
-  );
+  const pool = channelPool(connector(location, settings, silenceMs), {
+    maxConnections: settings.maxConnections,
+    maxChannels: settings.lanes + 1, // one for what is small, while every lane transfers
+    askAgainMs,
+  });
   const root = location.path.replace(/\/+$/, '');
   const pathOf = (name: string) => `${root}/${name}`;
   const checksums = serverChecksums(root || '/');

@@ -303,6 +303,25 @@ lanes('ask again for a second connection after the first has ended', () => {
   );
 });
 
+lanes('ask again for a second connection after a while', () => {
+  let letsIn = true;
+  const authenticate = (context: AuthContext) => (letsIn ? context.accept() : context.reject(['none']));
+  return withScriptedSftp({ authenticate }, (server) => {
+    const given = { settings: { lanes: 4, maxConnections: 2 }, options: { askAgainMs: 0 } };
+    return withRemote(server, given, async (remote) => {
+      await remote.stat('x');
+      letsIn = false;
+      await putAtOnce(remote, 4, server, MIB);
+      assert.is(server.connections(), 1);
+      letsIn = true;
+      for (let time = 0; time < 20 && server.connections() < 2; time += 1) {
+        await putAtOnce(remote, 4, server, MIB);
+      }
+      assert.is(server.connections(), 2);
+    });
+  });
+});
+
 lanes('are free again for those who wait when a call that waits is aborted', () =>
   withSshd({ maxSessions: 1 }, (server) =>
     withRemote(server, { settings: { lanes: 1, maxConnections: 1 } }, async (remote) => {

@@ -26,15 +26,22 @@ interface Lent {
 /** A connection takes a second channel before another connection is made: logging in costs more, and servers count connections. */
 const CHANNELS_A_CONNECTION = 2;
 
+export interface PoolLimits {
+  readonly maxConnections: number;
+  /** Of all connections together. */
+  readonly maxChannels: number;
+  /** A server that has refused a connection is asked for one again after so long. */
+  readonly askAgainMs: number;
+}
+
 /**
  * Channels, opened when all are busy, over few connections. A server that refuses a channel or a connection is used
- * with what it gives, until one of its connections ends; then it may be asked again.
- * @param connect gives up when the signal is aborted; @param maxChannels of all connections together
+ * with what it gives; it is asked for another connection when one has ended, or after a while: others may have left.
+ * @param connect gives up when the signal is aborted
  */
 export function channelPool(
   connect: (signal: AbortSignal) => Promise<Connection>,
-  maxConnections: number,
-  maxChannels: number,
+  { maxConnections, maxChannels, askAgainMs }: PoolLimits,
 ): ChannelPool {
   const connections = new Set<Connection>();
   /** Those that have refused another channel. */
@@ -43,6 +50,7 @@ export function channelPool(
   const waiting = new Set<() => void>();
   const closing = new AbortController();
   let connectionLimit = maxConnections;
+  let askAgainAtMs = 0;
   /** One attempt at a time: what is refused is refused once. */
   let growing: Promise<void> | null = null;
   /** Why nothing works any more: closed, or refused in a way that no other attempt can change. */
@@ -76,6 +84,7 @@ export function channelPool(
       if ((final && alone) || error instanceof HostKeyError) end ??= error;
       if (alone) throw error;
       connectionLimit = connections.size;
+      askAgainAtMs = performance.now() + askAgainMs;
     }
   };
 
@@ -83,7 +92,8 @@ export function channelPool(
     [...connections]
       .filter((connection) => !full.has(connection))
       .toSorted((a, b) => a.channels.size - b.channels.size);
-  const mayConnect = () => connections.size < connectionLimit;
+  const mayConnect = () =>
+    connections.size < (performance.now() < askAgainAtMs ? connectionLimit : maxConnections);
 
   /** Opens a channel. Afterwards there is one more, or one limit is lower. */
   const grow = async (): Promise<void> => {
