@@ -132,10 +132,11 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
   const state = openStateFile(journal, run, { folder: request.stateFolder, sourcePaths });
   const saving = saveRegularly(state, deps.progress);
   const tidying = startTidying(deps);
+  const uploader = startUploader({ ...request, ...deps, run });
   try {
     await saving.rewrite();
     for (const { backupId } of checkpoints.filter(isLeftOver)) await removeCheckpoint(repository, backupId);
-    return await backUpClaimed(request, { matchKey, run, state, saving, checkpoint }, deps);
+    return await backUpClaimed(request, { matchKey, run, state, saving, uploader, checkpoint }, deps);
   } catch (error) {
     try {
       interruptRun(journal, run);
@@ -145,7 +146,8 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
     await saving.rewrite();
     throw error;
   } finally {
-    await tidying.stop();
+    // Last: a thread that waits for a disk that does not answer must keep nobody from what was saved.
+    await Promise.all([uploader.stop(), tidying.stop()]);
     await saving.stop();
   }
 }
@@ -165,6 +167,7 @@ interface Claimed {
   readonly run: Run;
   readonly state: StateFile;
   readonly saving: Saving;
+  readonly uploader: Uploader;
   /** What another machine, or this one before it lost its journal, had uploaded of it. */
   readonly checkpoint: BackupHeader | null;
 }
@@ -174,10 +177,9 @@ async function backUpClaimed(
   claimed: Claimed,
   deps: BackupDeps,
 ): Promise<BackupSummary> {
-  const { matchKey, run, state, saving, checkpoint } = claimed;
+  const { matchKey, run, state, saving, uploader, checkpoint } = claimed;
   const { journal, repository, progress, signal, now } = deps;
-  const { sourcePaths, host, owner, program, lanes, packBytes, compressOverBytes } = request;
-  const { mostLanes = lanes } = request;
+  const { sourcePaths, host, owner, program, lanes, compressOverBytes } = request;
   const { checkpointEveryMs = CHECKPOINT_EVERY_MS, verifyResume = false } = request;
   progress({
     type: 'backup_started',
@@ -190,56 +192,50 @@ async function backUpClaimed(
       : null,
   });
 
-  const uploader = startUploader({ ...deps, run, lanes, mostLanes, packBytes, compressOverBytes });
-  try {
-    const lostPacks = await reconcilePacks(deps, { askForEach: verifyResume });
-    if (checkpoint !== null) await importCheckpoint(checkpoint, { journal, repository, run });
-    if (lostPacks > 0 || checkpoint !== null) demoteBrokenFiles(journal, run, now());
-    const unproved = verifyResume ? await recheckFiles({ ...deps, run }) : 0;
+  const lostPacks = await reconcilePacks(deps, { askForEach: verifyResume });
+  if (checkpoint !== null) await importCheckpoint(checkpoint, { journal, repository, run });
+  if (lostPacks > 0 || checkpoint !== null) demoteBrokenFiles(journal, run, now());
+  const unproved = verifyResume ? await recheckFiles({ ...deps, run }) : 0;
 
-    const found = scan(sourcePaths, excludedPaths(request.ownFolders));
-    const planned = await plan(found, sourcePaths, { journal, run, progress, signal, now });
-    await saving.rewrite();
+  const found = scan(sourcePaths, excludedPaths(request.ownFolders));
+  const planned = await plan(found, sourcePaths, { journal, run, progress, signal, now });
+  await saving.rewrite();
 
-    const facts = { host, program, sourcePaths, matchKey, owner, unreadable: planned.failures };
-    const publishing = { journal, repository, run, now, uploader };
-    const checkpoints = startCheckpoints(checkpointEveryMs, facts, publishing, (error) =>
-      progress({ type: 'notice', text: `no checkpoint could be put: ${error.message}` }),
-    );
-    const failed = await uploadFiles(claimed, planned, uploader, deps).finally(checkpoints.stop);
-    const failures = planned.failures + unproved + failed;
+  const facts = { host, program, sourcePaths, matchKey, owner, unreadable: planned.failures };
+  const publishing = { journal, repository, run, now, uploader };
+  const checkpoints = startCheckpoints(checkpointEveryMs, facts, publishing, (error) =>
+    progress({ type: 'notice', text: `no checkpoint could be put: ${error.message}` }),
+  );
+  const failed = await uploadFiles(claimed, planned, deps).finally(checkpoints.stop);
+  const failures = planned.failures + unproved + failed;
 
-    progress({ type: 'publishing' });
-    const header = await publish({ ...facts, unreadable: failures }, publishing);
+  progress({ type: 'publishing' });
+  const header = await publish({ ...facts, unreadable: failures }, publishing);
 
-    // Order 5: the backup is on the remote; only now is the run complete, and only then do state file and checkpoint go.
-    // What cannot be removed now is left over, and the next backup removes it.
-    completeRun(journal, run);
-    await state.remove().catch(() => {});
-    await Promise.race([
-      removeCheckpoint(repository, run.backupId).catch(() => {}),
-      sleep(TIDY_UP_MS, undefined, { ref: false }),
-    ]);
-    const { backupId, files, folders, bytes } = header;
-    return {
-      backupId,
-      resumed: run.resumed,
-      files,
-      folders,
-      bytes,
-      sentBytes: uploader.sentBytes(),
-      failures,
-    };
-  } finally {
-    await uploader.stop();
-  }
+  // Order 5: the backup is on the remote; only now is the run complete, and only then do state file and checkpoint go.
+  // What cannot be removed now is left over, and the next backup removes it.
+  completeRun(journal, run);
+  await state.remove().catch(() => {});
+  await Promise.race([
+    removeCheckpoint(repository, run.backupId).catch(() => {}),
+    sleep(TIDY_UP_MS, undefined, { ref: false }),
+  ]);
+  const { backupId, files, folders, bytes } = header;
+  return {
+    backupId,
+    resumed: run.resumed,
+    files,
+    folders,
+    bytes,
+    sentBytes: uploader.sentBytes(),
+    failures,
+  };
 }
 
 /** @returns how many files could not be read */
 async function uploadFiles(
-  { run, state, saving }: Claimed,
+  { run, state, saving, uploader }: Claimed,
   planned: Plan,
-  uploader: Uploader,
   { journal, progress, now }: BackupDeps,
 ): Promise<number> {
   const failed = new Set<bigint>();

@@ -41,7 +41,8 @@ export interface UploaderDeps {
   readonly run: Run;
   /** Packs that are sent at once to begin with. */
   readonly lanes: number;
-  readonly mostLanes: number;
+  /** So many where that brings more: as to begin with unless told. */
+  readonly mostLanes?: number;
   /** Packs of one size; without it they follow the throughput of the lanes. */
   readonly packBytes?: number | undefined;
   readonly compressOverBytes: number;
@@ -58,7 +59,7 @@ export function startUploader(deps: UploaderDeps): Uploader {
   const { journal, repository, run, compressOverBytes, progress, signal } = deps;
   const lanes = createLanes({
     first: deps.lanes,
-    most: deps.mostLanes,
+    most: deps.mostLanes ?? deps.lanes,
     now: () => performance.now(),
     onChange(count) {
       progress({ type: 'lanes', lanes: count });
