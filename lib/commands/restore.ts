@@ -46,7 +46,8 @@ export const restoreCommand = defineCommand({
     let summary: RestoreSummary;
     let unfinished: string | null = null;
     try {
-      const forSession = { progress: view.report };
+      // A place of a chunk that is wrong in the journal would look like damage on the remote.
+      const forSession = { progress: view.report, checkJournal: true };
       summary = await withSession(cli, options, forSession, async (session) => {
         const { restore } = await import('../restore/restore.ts');
         const { identifyProcess } = await import('../journal/owner.ts');

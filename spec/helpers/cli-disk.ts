@@ -4,6 +4,7 @@ import { skipTest } from './skip.ts';
 /** A small file system over a folder. */
 export interface SmallDisk {
   grow(megabytes: number): void;
+  setReadOnly(readOnly: boolean): void;
 }
 
 /** Mounts a disk of so many megabytes over `folder`, open to everybody; where that is not allowed the test counts as skipped. */
@@ -16,7 +17,10 @@ export async function withSmallDisk(
     return skipTest('a full disk', 'a tmpfs cannot be mounted');
   }
   try {
-    await use({ grow: (size) => void mount(folder, `remount,size=${size}m`) });
+    await use({
+      grow: (size) => void mount(folder, `remount,size=${size}m`),
+      setReadOnly: (readOnly) => void mount(folder, `remount,${readOnly ? 'ro' : 'rw'}`),
+    });
   } finally {
     spawnSync('umount', ['--lazy', folder]);
   }
