@@ -1,4 +1,5 @@
 import { loadConfig } from '../config/config.ts';
+import { dataPaths } from '../config/paths.ts';
 import { EXIT, SkylockError } from '../errors.ts';
 import type { BackupHeader } from '../format/backup-header.ts';
 import type { UnfinishedRun } from '../journal/unfinished.ts';
@@ -32,16 +33,28 @@ export const resumeStatusCommand = defineCommand({
         ],
       });
     }
-    const objects = runs.map((run) => asJson(run, cli.host));
+    const here = { host: cli.host, remote: await usualRemote(cli) };
+    const objects = runs.map((run) => asJson(run, here));
     if (terminal.json) await terminal.resultJson(id === null ? objects : objects[0]);
     else if (runs.length === 0) await terminal.result('Nothing is unfinished.');
-    else
-      await terminal.result(
-        runs.map((run) => describe(run, { host: cli.host, now: cli.now() })).join('\n\n'),
-      );
+    else await terminal.result(runs.map((run) => describe(run, here, cli.now())).join('\n\n'));
     return EXIT.done;
   },
 });
+
+/** Where the commands are typed. */
+interface Here {
+  readonly host: string;
+  readonly remote: string;
+}
+
+/** @returns the remote a backup goes to that names none */
+async function usualRemote(cli: Cli): Promise<string> {
+  const { remote } = loadConfig({ ...cli, flags: {} });
+  const { formatRemoteUrl, parseRemoteUrl } = await import('../remote/url.ts');
+  const { defaultRepository } = dataPaths(cli.env, cli.home);
+  return formatRemoteUrl(parseRemoteUrl(remote ?? defaultRepository, cli.cwd));
+}
 
 async function runsOfJournal(cli: Cli, flags: Flags): Promise<UnfinishedRun[]> {
   return withJournal(cli, flags, async (journal) => {
@@ -90,7 +103,7 @@ function runOfCheckpoint(header: BackupHeader, { remote, config }: Repository): 
   };
 }
 
-function describe(run: UnfinishedRun, { host, now }: { readonly host: string; readonly now: Date }): string {
+function describe(run: UnfinishedRun, here: Here, now: Date): string {
   const { totalFiles, totalBytes, uploadedFiles, uploadedBytes, runningPid } = run;
   const progress =
     totalFiles === null || totalBytes === null
@@ -100,23 +113,17 @@ function describe(run: UnfinishedRun, { host, now }: { readonly host: string; re
   return [
     `${run.backupId}  ${runningPid === null ? 'interrupted' : `running (process ${runningPid})`}`,
     `  Sources:   ${run.sourcePaths.join('\n             ')}`,
-    ...(run.host === host ? [] : [`  Machine:   ${run.host}`]),
+    ...(run.host === here.host ? [] : [`  Machine:   ${run.host}`]),
     `  Remote:    ${run.remote}`,
     `  Started:   ${formatInstantForPeople(run.startedAt)}`,
     `  Last seen: ${formatInstantForPeople(run.updatedAt)} (${age} ago)`,
     `  Uploaded:  ${progress}`,
     ...(run.lanes === null ? [] : [`  Lanes:     ${run.lanes}`]),
-    ...(runningPid === null ? [`  Go on:     ${commandOf(run, host)}`] : []),
+    ...(runningPid === null ? [`  Go on:     ${backupCommandLine(run, here)}`] : []),
   ].join('\n');
 }
 
-/** Another machine's is gone on with only when it is named. */
-function commandOf({ backupId, host, sourcePaths }: UnfinishedRun, ownHost: string): string {
-  const command = backupCommandLine(sourcePaths);
-  return host === ownHost ? command : `${command} --adopt ${backupId}`;
-}
-
-function asJson(run: UnfinishedRun, ownHost: string): object {
+function asJson(run: UnfinishedRun, here: Here): object {
   const { backupId, remote, host, startedAt, updatedAt, sourcePaths, runningPid, ...counts } = run;
   const { totalFiles, totalBytes, uploadedFiles, uploadedBytes, lanes } = counts;
   return {
@@ -133,6 +140,6 @@ function asJson(run: UnfinishedRun, ownHost: string): object {
     uploadedBytes,
     totalBytes,
     lanes,
-    resumeCommand: commandOf(run, ownHost),
+    resumeCommand: backupCommandLine(run, here),
   };
 }

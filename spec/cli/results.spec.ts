@@ -232,6 +232,13 @@ status('tells of each unfinished run how far it is, where, since when, and what 
       );
       const { stdout: both } = await machine.succeeds(['resume-status']);
       assert.ok(both.includes(one) && both.includes(two));
+      // Where another remote is the usual one, this one has to be named.
+      const elsewhere = { env: { SKYLOCK_REMOTE: join(machine.folder, 'elsewhere') } };
+      const named = await machine.succeeds(['resume-status', one], elsewhere);
+      assert.ok(
+        named.stdout.includes(`skylock backup --direct --remote ${place.url} '${first}'`),
+        named.stdout,
+      );
 
       const { started_at, last_updated, uploaded_bytes, host, ...told } = await jsonOf(
         machine,
