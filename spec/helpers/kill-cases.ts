@@ -89,10 +89,11 @@ export function momentsIn(log: string): string[] {
  * the next, they are one.
  */
 export function differentMoments(moments: readonly string[]): string[] {
-  return moments.filter((moment, index) => {
+  const different = moments.filter((moment, index) => {
     if (moment.startsWith('without ')) return false;
     return moment.startsWith('after ') || !/^(after|without) /.test(moments[index - 1] ?? '');
   });
+  return [...new Set(different)];
 }
 
 /** What has to be true after a kill, before anything else runs: nobody says more than is so. */
@@ -125,6 +126,7 @@ export async function assertTidy(machine: Machine, place: Place): Promise<void> 
     'packs no index names',
   );
   assert.equal(namesIn(place, 'resume'), [], 'checkpoints');
+  assert.equal(namesIn(place, 'tmp'), [], 'temporary objects');
   assert.equal(machine.stateFiles(), [], 'state files');
 }
 

@@ -29,13 +29,19 @@ if (isMainThread) {
     writeSync(log, `${moment}\n`);
     if (moment === process.env.KILL_AT) process.kill(process.pid, 'SIGKILL');
   };
-  const counts = new Map<string, number>();
+  const numbers = new Map<string, Set<number>>();
   /** @returns to be called when the step has ended */
-  const begin = (what: string): ((failed?: unknown) => void) => {
-    const count = (counts.get(what) ?? 0) + 1;
-    counts.set(what, count);
-    tell(`before ${what} ${count}`);
-    return (failed) => tell(`${failed ? 'without' : 'after'} ${what} ${count}`);
+  const begin: Begin = (what) => {
+    const taken = numbers.get(what) ?? new Set();
+    numbers.set(what, taken);
+    let number = 1;
+    while (taken.has(number)) number += 1;
+    taken.add(number);
+    tell(`before ${what} ${number}`);
+    return (failed) => {
+      if (failed) taken.delete(number); // the next attempt has its number
+      tell(`${failed ? 'without' : 'after'} ${what} ${number}`);
+    };
   };
   watchFiles(begin);
   watchJournal(begin);

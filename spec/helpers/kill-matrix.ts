@@ -1,15 +1,14 @@
 /**
- * The real program, killed with SIGKILL at each step that outlives it, and run again: on a folder, OpenSSH and Apache.
- * What the steps are is not written down here: a run that is not killed tells them.
+ * The real program, killed with SIGKILL at each step that outlives it, and run again. What the steps are is not written down
+ * here: a run that is not killed tells them.
  */
 import { join } from 'node:path';
-import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { concurrently } from '../../lib/repository/concurrently.ts';
 import { verify } from '../../lib/upkeep/verify.ts';
 import { seededBytes } from '../format/fixtures.ts';
-import { type Place, packsAt, withLocal, withSftp, withWebdav } from '../helpers/cli-places.ts';
-import { assertRestored } from '../helpers/cli-trees.ts';
+import { type Place, packsAt } from './cli-places.ts';
+import { assertRestored } from './cli-trees.ts';
 import {
   assertNothingFalse,
   assertTidy,
@@ -19,17 +18,10 @@ import {
   newRepository,
   repositoryAt,
   watchedProgram,
-} from '../helpers/kill-cases.ts';
-import {
-  assertStatus,
-  jsonLines,
-  type Machine,
-  type Outcome,
-  summaryOf,
-  withMachine,
-} from '../helpers/program.ts';
-import { assertHolds } from '../helpers/scenario.ts';
-import { type Tree, withTree } from '../helpers/tree.ts';
+} from './kill-cases.ts';
+import { assertStatus, jsonLines, type Machine, type Outcome, summaryOf, withMachine } from './program.ts';
+import { assertHolds } from './scenario.ts';
+import { type Tree, withTree } from './tree.ts';
 
 /** Two packs: the first is ended by its size in the middle of `big`, the second by the end of the files. */
 const TREE: Tree = [
@@ -199,45 +191,35 @@ async function killAtEach(moments: readonly string[], bench: Bench, clean: Clean
   assert.equal(wrong, []);
 }
 
-const killed = suite('a backup that is killed');
-
-const everything = () => true;
-const thereAlone = (moment: string) => ON_THE_REMOTE.test(moment);
-const PLACES = {
-  'a local folder': { withPlace: withLocal, isCase: everything },
-  SFTP: { withPlace: withSftp, isCase: thereAlone },
-  // A PUT makes the object and fills it.
-  WebDAV: { withPlace: withWebdav, isCase: thereAlone, never: 'create temporary object' },
-} as const;
-
-for (const [name, { withPlace, isCase, ...rest }] of Object.entries(PLACES)) {
-  killed(`to ${name}: before and after each step loses nothing, and nothing durable is sent again`, () =>
-    withTree(TREE, (source) =>
-      withPlace(async (place: Place) => {
-        const bench = { place, source };
-        const clean = await runClean(bench);
-        const moments = differentMoments(clean.moments).filter(isCase);
-        const expected = STEPS.filter(
-          (step) => isCase(`after ${step} 1`) && !('never' in rest && step === rest.never),
-        );
-        const missing = expected.filter(
-          (step) => !moments.some((moment) => moment.startsWith(`after ${step} `)),
-        );
-        assert.equal(missing, [], 'steps the clean run did not take');
-        await killAtEach(moments, bench, clean);
-
-        // And by the command a person would use.
-        await withMachine(
-          async (machine) => {
-            const target = join(machine.folder, 'restored');
-            await machine.succeeds(['restore', 'latest', '--target', target]);
-            assertRestored(target, [source]);
-          },
-          { ...place.env, SKYLOCK_REMOTE: `${place.url}/case-0-1` },
-        );
-      }),
-    ),
-  );
+export interface MatrixOptions {
+  /** Kill only at what happens on the remote: the steps on this machine are the same everywhere. */
+  readonly onRemoteOnly?: boolean;
+  /** A step this kind of remote does not know. */
+  readonly unknownStep?: string;
 }
 
-killed.run();
+/** Kills a backup to `place` before and after each of its steps, and proves each time that the next one makes it good. */
+export async function killEverywhere(
+  place: Place,
+  { onRemoteOnly = false, unknownStep = '' }: MatrixOptions = {},
+): Promise<void> {
+  await withTree(TREE, async (source) => {
+    const bench = { place, source };
+    const clean = await runClean(bench);
+    const isCase = (moment: string) => !onRemoteOnly || ON_THE_REMOTE.test(moment);
+    const moments = differentMoments(clean.moments).filter(isCase);
+    const missing = STEPS.filter((step) => isCase(`after ${step} 1`) && step !== unknownStep).filter(
+      (step) => !moments.some((moment) => moment.startsWith(`after ${step} `)),
+    );
+    assert.equal(missing, [], 'steps the clean run did not take');
+    await killAtEach(moments, bench, clean);
+
+    // And by the command a person would use.
+    const restoreFirst = async (machine: Machine) => {
+      const target = join(machine.folder, 'restored');
+      await machine.succeeds(['restore', 'latest', '--target', target]);
+      assertRestored(target, [source]);
+    };
+    await withMachine(restoreFirst, { ...place.env, SKYLOCK_REMOTE: `${place.url}/case-0-1` });
+  });
+}
