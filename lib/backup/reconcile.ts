@@ -1,19 +1,12 @@
-import { DamagedError, InterruptedError, RemoteError } from '../errors.ts';
-import { encodeDirectory } from '../format/pack-directory.ts';
-import type { Journal } from '../journal/database.ts';
-import { forgetPacks, insertDurablePack, knownPacks } from '../journal/packs.ts';
-import type { Progress } from '../progress.ts';
+import { InterruptedError } from '../errors.ts';
+import { forgetPacks, knownPacks } from '../journal/packs.ts';
 import { concurrently } from '../repository/concurrently.ts';
 import { dropFromIndexes, relearnIndexes } from '../repository/indexes.ts';
-import { listPacks, readPackDirectory } from '../repository/pack-directories.ts';
-import { packName, type Repository } from '../repository/repository.ts';
+import { type LearnDeps, learnPacks, tellDamagedIndex } from '../repository/learn.ts';
+import { listPacks } from '../repository/pack-directories.ts';
+import { packName } from '../repository/repository.ts';
 
-export interface ReconcileDeps {
-  readonly repository: Repository;
-  readonly journal: Journal;
-  /** The repository's number in the journal. */
-  readonly journalRepository: number;
-  readonly progress: Progress;
+export interface ReconcileDeps extends LearnDeps {
   readonly signal: AbortSignal;
 }
 
@@ -31,7 +24,7 @@ export async function reconcilePacks(
   { askForEach = false }: { readonly askForEach?: boolean } = {},
 ): Promise<number> {
   const { repository, journal, journalRepository } = deps;
-  await relearnIndexes(repository, journal, journalRepository);
+  await relearnIndexes(repository, journal, journalRepository, (error) => tellDamagedIndex(error, deps));
 
   // Before the listing: another process may put and record a pack while it goes on.
   const known = knownPacks(journal, journalRepository);
@@ -42,9 +35,7 @@ export async function reconcilePacks(
   const lost = await lookAgain(suspects, { ...deps, progress: askForEach ? deps.progress : () => {} });
   if (lost.length > 0) await forgetLost(lost, deps);
 
-  const unknown = new Map(sizes);
-  for (const { name } of knownPacks(journal, journalRepository)) unknown.delete(name.toString('hex'));
-  await concurrently(unknown, LOOKS_AT_ONCE, ([name, sizeBytes]) => adopt(name, sizeBytes, deps));
+  await learnPacks(sizes, deps);
   return lost.length;
 }
 
@@ -87,29 +78,6 @@ async function forgetLost(
     journal,
     lost.map(({ id }) => id),
   );
-  // Of a chunk that lay in two packs the journal knows one only: the other is learned now.
-  await relearnIndexes(repository, journal, journalRepository);
-}
-
-/** A pack tells by itself what it holds. */
-async function adopt(
-  name: string,
-  sizeBytes: number,
-  { repository, journal, journalRepository, progress }: ReconcileDeps,
-): Promise<void> {
-  try {
-    const chunks = await readPackDirectory(repository, name, sizeBytes);
-    if (chunks === null) return;
-    const directory = encodeDirectory(chunks);
-    const pack = { name: Buffer.from(name, 'hex'), size: sizeBytes, chunks, directory };
-    journal.transaction(() => insertDurablePack(journal, journalRepository, pack));
-  } catch (error) {
-    const isItsOwn = error instanceof DamagedError || (error instanceof RemoteError && !error.retryable);
-    if (!isItsOwn) throw error;
-    // Nothing relies on it yet, so what it should have held is simply sent.
-    progress({
-      type: 'notice',
-      text: `pack ${name} on the remote is not used: ${error.message}`,
-    });
-  }
+  // Of a chunk that lay in two packs the journal knows one only: the other is learned now. Damage was told of before.
+  await relearnIndexes(repository, journal, journalRepository, () => {});
 }

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { EXIT, UsageError } from '../errors.ts';
 import type { Entry } from '../format/manifest.ts';
 import { liesUnder } from '../format/path.ts';
+import type { ProgressEvent } from '../progress.ts';
 import { formatBytes } from '../units.ts';
 import { harmless } from '../view/harmless.ts';
 import { type Cli, defineCommand } from './cli.ts';
@@ -24,12 +25,12 @@ export const lsCommand = defineCommand({
     const path = options.path === undefined ? null : pathInBackup(options.path);
     await withSession(cli, options, {}, async (session) => {
       const { repository, journal, journalRepository } = session;
-      const { syncIndexes } = await import('../repository/indexes.ts');
+      const { learnChunks } = await import('../repository/learn.ts');
       const { readManifest } = await import('../repository/manifest.ts');
       const header = await findBackup(repository, name);
       const unfinished = describeUnfinished(header);
       if (unfinished !== null) cli.terminal.warning(unfinished);
-      await syncIndexes(repository, journal, journalRepository);
+      await learnChunks({ ...session, progress: (event) => warnOf(event, cli) });
       const { signal } = cli;
       const entries = readManifest(repository, journal, journalRepository, header, { signal });
       const listed = await print(cli, under(entries, path));
@@ -41,6 +42,12 @@ export const lsCommand = defineCommand({
     return EXIT.done;
   },
 });
+
+function warnOf(event: ProgressEvent, { terminal }: Cli): void {
+  if (event.type !== 'notice') return;
+  terminal.warning(event.text);
+  for (const hint of event.hints ?? []) terminal.hint(hint);
+}
 
 async function* under(entries: AsyncIterable<Entry>, path: Buffer | null): AsyncGenerator<Entry> {
   for await (const entry of entries) {

@@ -1,10 +1,9 @@
 import { DamagedError } from '../errors.ts';
-import { contentName, openObject, sealObject } from '../format/envelope.ts';
+import { contentName, MAX_OBJECT_BYTES, openObject, sealObject } from '../format/envelope.ts';
 import { decodeDirectory, encodeDirectory } from '../format/pack-directory.ts';
 import {
   decodePackIndex,
   encodePackIndex,
-  type IndexedPack,
   indexedPackBytes,
   type PackToIndex,
 } from '../format/pack-index.ts';
@@ -12,12 +11,14 @@ import type { Journal } from '../journal/database.ts';
 import {
   type ChunkLocation,
   chunkLocation,
+  type DurablePack,
   forgetIndexedPacks,
   packsWithoutIndex,
   recordIndex,
   recordOwnIndex,
   seenIndexes,
 } from '../journal/packs.ts';
+import type { RemoteObject } from '../remote/remote.ts';
 import { concurrently } from './concurrently.ts';
 import { readPackDirectory } from './pack-directories.ts';
 import { INDEX_PREFIX, packName, type Repository } from './repository.ts';
@@ -25,6 +26,9 @@ import { INDEX_PREFIX, packName, type Repository } from './repository.ts';
 /** An index is ended at about this size: some 100,000 chunks. */
 const INDEX_BYTES = 4 * 1024 * 1024;
 const FETCHES_AT_ONCE = 4;
+
+/** Told of an index that is damaged, which is passed over; without it the damage is an error. */
+export type OnDamaged = (error: DamagedError) => void;
 
 /**
  * Reads the indexes on the remote that the journal has not seen.
@@ -34,8 +38,10 @@ export async function syncIndexes(
   repository: Repository,
   journal: Journal,
   journalRepository: number,
+  onDamaged?: OnDamaged,
 ): Promise<void> {
-  await readIndexes(repository, journal, journalRepository, await listIndexes(repository));
+  const listed = await listIndexes(repository);
+  await readIndexes(repository, listed, { journal, journalRepository, onDamaged });
 }
 
 /**
@@ -46,67 +52,100 @@ export async function relearnIndexes(
   repository: Repository,
   journal: Journal,
   journalRepository: number,
+  onDamaged?: OnDamaged,
 ): Promise<void> {
-  const names = await listIndexes(repository);
-  const there = new Set(names);
+  const listed = await listIndexes(repository);
+  const there = new Set(listed.map(({ name }) => name));
   const hasVanished = [...seenIndexes(journal, journalRepository)].some((name) => !there.has(name));
   if (hasVanished) forgetIndexedPacks(journal, journalRepository);
-  await readIndexes(repository, journal, journalRepository, names);
+  await readIndexes(repository, listed, { journal, journalRepository, onDamaged });
 }
 
-async function listIndexes({ remote }: Repository): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { name } of remote.list(INDEX_PREFIX)) {
-    if (/^[0-9a-f]{64}$/.test(name.slice(INDEX_PREFIX.length))) names.push(name); // any other file is not ours
+async function listIndexes({ remote }: Repository): Promise<RemoteObject[]> {
+  const listed: RemoteObject[] = [];
+  for await (const object of remote.list(INDEX_PREFIX)) {
+    if (/^[0-9a-f]{64}$/.test(object.name.slice(INDEX_PREFIX.length))) listed.push(object); // any other file is not ours
   }
-  return names;
+  return listed;
 }
 
 async function readIndexes(
   repository: Repository,
-  journal: Journal,
-  journalRepository: number,
-  names: readonly string[],
+  listed: readonly RemoteObject[],
+  {
+    journal,
+    journalRepository,
+    onDamaged,
+  }: {
+    readonly journal: Journal;
+    readonly journalRepository: number;
+    readonly onDamaged?: OnDamaged | undefined;
+  },
 ): Promise<void> {
   const seen = seenIndexes(journal, journalRepository);
-  const unseen = names.filter((name) => !seen.has(name));
-  await concurrently(unseen, FETCHES_AT_ONCE, async (name) => {
-    const packs = await readIndex(repository, name);
-    if (packs === null) return;
-    const named = packs.map((pack) => ({
-      name: Buffer.from(pack.name, 'hex'),
-      size: pack.sizeBytes,
-      chunks: pack.entries,
-    }));
-    recordIndex(journal, journalRepository, name, named);
+  const unseen = listed.filter(({ name }) => !seen.has(name));
+  await concurrently(unseen, FETCHES_AT_ONCE, async (object) => {
+    try {
+      const bytes = await openIndex(repository, object);
+      // One pack after the other: all that a hostile index can hold would fill the memory.
+      if (bytes !== null) recordIndex(journal, journalRepository, object.name, packsOf(bytes, object.name));
+    } catch (error) {
+      if (onDamaged === undefined || !(error instanceof DamagedError)) throw error;
+      onDamaged(error);
+    }
   });
 }
 
-/** @returns `null` when it was removed since it was listed, by somebody who had put another in its place */
-async function readIndex({ remote, keys }: Repository, name: string): Promise<IndexedPack[] | null> {
+function* packsOf(bytes: Buffer, name: string): Generator<Omit<DurablePack, 'directory'>> {
+  for (const { name: pack, sizeBytes, entries } of decodePackIndex(bytes, name)) {
+    yield { name: Buffer.from(pack, 'hex'), size: sizeBytes, chunks: entries };
+  }
+}
+
+/** @returns what it says, or `null` when it was removed since it was listed, by somebody who had put another in its place */
+async function openIndex(
+  { remote, keys }: Repository,
+  { name, sizeBytes }: RemoteObject,
+): Promise<Buffer | null> {
+  const mend = { hints: [`'skylock repair' makes indexes anew from the packs.`] };
+  if (sizeBytes > MAX_OBJECT_BYTES) throw new DamagedError(`open ${name}: it is too large`, mend);
   const bytes = await remote.get(name);
   if (bytes === null) return null;
   if (`${INDEX_PREFIX}${contentName(bytes)}` !== name) {
-    throw new DamagedError(`open ${name}: its bytes do not have the SHA-256 it is named by`, {
-      hints: [`'skylock repair' makes indexes anew from the packs.`],
-    });
+    throw new DamagedError(`open ${name}: its bytes do not have the SHA-256 it is named by`, mend);
   }
-  return [...decodePackIndex(openObject(keys, 'index', name, bytes), name)];
+  return openObject(keys, 'index', name, bytes);
 }
 
 /**
  * Puts indexes without these packs in the place of those that name them: whoever has nothing but the indexes would look
- * there for chunks that have been sent again since.
+ * there for chunks that have been sent again since. Damaged ones are left to a repair.
  * @param lost SHA-256 in hexadecimal
  */
 export async function dropFromIndexes(repository: Repository, lost: ReadonlySet<string>): Promise<void> {
-  for (const name of await listIndexes(repository)) {
-    const packs = (await readIndex(repository, name)) ?? [];
-    const left = packs.filter((pack) => !lost.has(pack.name));
-    if (left.length === packs.length) continue;
-    const rewritten = left.map((pack) => ({ ...pack, directory: encodeDirectory(pack.entries) }));
-    await Array.fromAsync(writeIndexes(repository, rewritten)); // durable before the old one goes
-    await repository.remote.remove(name);
+  for (const object of await listIndexes(repository)) {
+    const left = await packsWithout(lost, repository, object);
+    if (left === null) continue;
+    await Array.fromAsync(writeIndexes(repository, left)); // durable before the old one goes
+    await repository.remote.remove(object.name);
+  }
+}
+
+/** @returns what an index is to say from now on, or `null` when it may stay as it is */
+async function packsWithout(
+  lost: ReadonlySet<string>,
+  repository: Repository,
+  object: RemoteObject,
+): Promise<PackToIndex[] | null> {
+  try {
+    const bytes = await openIndex(repository, object);
+    const packs = [...decodePackIndex(bytes ?? Buffer.alloc(0), object.name)];
+    const left = packs.filter(({ name }) => !lost.has(name));
+    if (left.length === packs.length) return null;
+    return left.map((pack) => ({ ...pack, directory: encodeDirectory(pack.entries) }));
+  } catch (error) {
+    if (error instanceof DamagedError) return null;
+    throw error;
   }
 }
 

@@ -7,7 +7,7 @@ import { holdSnapshot } from '../journal/packs.ts';
 import { openRestorePlan, type RestoreEntry, type RestorePlan, setState } from '../journal/restore-plan.ts';
 import type { Progress } from '../progress.ts';
 import { abortable } from '../repository/chunks.ts';
-import { syncIndexes } from '../repository/indexes.ts';
+import { learnChunks } from '../repository/learn.ts';
 import { readManifest } from '../repository/manifest.ts';
 import type { Repository } from '../repository/repository.ts';
 import { formatCount } from '../units.ts';
@@ -77,7 +77,7 @@ async function restorePlanned(
   progress({ type: 'restore_started', backupId, remote: repository.remote.url, target: request.target });
   const pause = pauser(signal);
 
-  await abortable(() => syncIndexes(repository, journal, journalRepository), signal);
+  await abortable(() => learnChunks(deps), signal);
   const entries = readManifest(repository, journal, journalRepository, backup, { signal });
   const chosen = await choose(entries, paths, { plan, backupId, pause });
 

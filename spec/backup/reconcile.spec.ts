@@ -22,6 +22,7 @@ interface Yard {
   readonly journal: Journal;
   readonly number: number;
   readonly notices: string[];
+  readonly hints: string[];
   reconcile(remote?: Repository['remote'] | ReturnType<typeof failingRemote>): Promise<number>;
   known(name: string): boolean;
 }
@@ -32,12 +33,18 @@ function withYard(use: (yard: Yard) => Promise<void>): Promise<void> {
 
 function yardOf(repository: Repository, journal: Journal, number: number): Yard {
   const notices: string[] = [];
-  const progress = (event: ProgressEvent) => void (event.type === 'notice' && notices.push(event.text));
+  const hints: string[] = [];
+  const progress = (event: ProgressEvent) => {
+    if (event.type !== 'notice') return;
+    notices.push(event.text);
+    hints.push(...(event.hints ?? []));
+  };
   return {
     repository,
     journal,
     number,
     notices,
+    hints,
     reconcile: (remote = repository.remote) =>
       reconcilePacks({
         repository: { ...repository, remote },
@@ -241,6 +248,51 @@ async function loseOne(yard: Yard) {
   yard.repository.remote.objects.delete(a!);
   return { a: a!, b: b!, c: c!, first: first![0], second: second![0] };
 }
+
+const damaged = suite('a damaged index');
+
+for (const [what, change] of Object.entries({
+  'has a flipped bit': (bytes: Buffer) => withFlippedBit(bytes, 50),
+  'is cut off': (bytes: Buffer) => bytes.subarray(0, 100),
+  'is empty': () => Buffer.alloc(0),
+})) {
+  damaged(`that ${what} is told of with the cure, and what it lists is learned from the packs`, () =>
+    withYard(async (yard) => {
+      const { repository, journal } = yard;
+      fill(yard, { a: 'known', b: 'known' });
+      await putIndexes(repository, journal, yard.number);
+      const [name] = [...(await namedPacks(yard)).keys()];
+      const { objects } = repository.remote;
+      objects.set(name!, change(objects.get(name!)!));
+
+      const other = yardOf(repository, journal, rememberRepository(journal, 'other', 'memory:'));
+      assert.is(await other.reconcile(), 0);
+      assert.equal([other.known('a'), other.known('b2'), other.notices.length], [true, true, 1]);
+      assert.match(other.notices[0]!, new RegExp(`^an index is damaged and not used: open ${name}: `));
+      assert.match(other.hints.join(), /'skylock repair' mends/);
+      // Whoever has nothing but the indexes finds all of it again after the next backup.
+      await putIndexes(repository, journal, other.number);
+      objects.delete(name!);
+      const third = rememberRepository(journal, 'third', 'memory:');
+      await syncIndexes(repository, journal, third);
+      assert.ok(isKnownChunk(journal, third, idOf('a')) && isKnownChunk(journal, third, idOf('b2')));
+    }),
+  );
+}
+
+damaged('is left to a repair where packs that another one names are lost', () =>
+  withYard(async (yard) => {
+    const { c, first, second } = await loseOne(yard);
+    const { objects } = yard.repository.remote;
+    objects.set(second, withFlippedBit(objects.get(second)!, 60));
+    assert.is(await yard.reconcile(), 1);
+    assert.equal([objects.has(first), objects.has(second)], [false, true]);
+    assert.equal(['a', 'b', 'c'].map(yard.known), [false, true, true]);
+    assert.ok(c);
+  }),
+);
+
+damaged.run();
 
 const indexes = suite('the indexes of a remote that has lost a pack');
 

@@ -1,10 +1,19 @@
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createRandom, times } from '../fuzz/fuzz.ts';
 import { withSmallDisk } from '../helpers/cli-disk.ts';
-import { type Place, packsAt, withLocal, withSftp } from '../helpers/cli-places.ts';
+import { objectsAt, type Place, packsAt, withLocal, withSftp } from '../helpers/cli-places.ts';
 import { assertRestored, writeNoise, writePersonsFolder } from '../helpers/cli-trees.ts';
 import {
   assertClearError,
@@ -156,6 +165,45 @@ async function assertWholeAfterwards(
 }
 
 journal.run();
+
+const remote = suite('a remote with a damaged index');
+
+remote(
+  'is backed up to, looked into and restored from by a machine that knows nothing of it, with the cure told',
+  () =>
+    withLocal((place) =>
+      withMachine(async (machine) => {
+        const source = join(machine.home, 'source');
+        const bytes = writeNoise(source, 5, MB);
+        await machine.succeeds(['init']);
+        await machine.succeeds(['backup', '--direct', source]);
+        const [index] = [...objectsAt(place).keys()].filter((name) => name.startsWith('index/'));
+        truncateSync(join(place.root, index!), 100);
+
+        for (const args of [
+          ['backup', '--direct', '--json', source],
+          ['ls', 'latest'],
+        ]) {
+          rmSync(machine.dataFolder, { recursive: true });
+          const outcome = await machine.succeeds(args);
+          assert.match(
+            `${outcome.stderr}${outcome.stdout}`,
+            `an index is damaged and not used: open ${index}`,
+          );
+          assert.match(`${outcome.stderr}${outcome.stdout}`, /'skylock repair' mends what can be/);
+          if (args[0] === 'backup') assert.ok(Number(summaryOf(outcome).sent_bytes) < bytes / 50);
+        }
+        rmSync(machine.dataFolder, { recursive: true });
+        await assertWhole(machine, source);
+        await machine.succeeds(['repair']);
+        const mended = await machine.succeeds(['backup', '--direct', source]);
+        assert.not.match(mended.stderr, /damaged/);
+        await assertWhole(machine, source);
+      }, place.env),
+    ),
+);
+
+remote.run();
 
 const disk = suite('the disk of this machine');
 
