@@ -95,7 +95,7 @@ const published = suite('the published package');
 published('holds the launcher, what was built, and the documents', async () => {
   const { files } = await installPackage();
   const allowed =
-    /^(bin\/skylock|dist\/([\w-]+\.js|THIRD-PARTY-LICENSES)|docs\/[\w/.-]+\.md|(README|CHANGELOG)\.md|LICENSE|package\.json)$/;
+    /^(bin\/skylock|dist\/([\w-]+\.js|THIRD-PARTY-LICENSES)|docs\/[\w/.-]+\.(md|svg)|(README|CHANGELOG)\.md|LICENSE|package\.json)$/;
   assert.equal(
     files.filter((path) => !allowed.test(path)),
     [],

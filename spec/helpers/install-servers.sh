@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs the servers the specs use, where apt is there and may be used; the specs say what they had to skip.
+# More may be named, in pairs: a file that tells whether it is there, and the Debian package that holds it.
 set -u
 missing=
 add() { [ -e "$1" ] || missing="$missing $2"; }
@@ -13,6 +14,10 @@ add /usr/lib/proftpd/mod_sftp.so proftpd-mod-crypto
 add /usr/sbin/nginx nginx-light
 add /usr/lib/nginx/modules/ngx_http_dav_ext_module.so libnginx-mod-http-dav-ext
 add /usr/bin/rclone rclone
+while [ $# -ge 2 ]; do
+  add "$1" "$2"
+  shift 2
+done
 [ -z "$missing" ] && exit 0
 if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
   echo "not installed (apt and root are needed):$missing"
