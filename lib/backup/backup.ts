@@ -106,7 +106,7 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
     completeIds.includes(backupId) || isAbandoned(journal, backupId);
   const ownId = unfinishedBackupId(journal, journalRepository, matchKey);
   if (ownId !== null && request.adopt && request.adopt !== ownId) throw ownRunFirst(ownId, request.adopt);
-  const checkpoint =
+  const chosen =
     ownId !== null
       ? null
       : chooseCheckpoint(
@@ -123,12 +123,16 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
     owner,
     now: now(),
     takenIds: new Set([...completeIds, ...checkpoints.map(({ backupId }) => backupId)]),
-    checkpoint: checkpoint && {
-      ...checkpoint,
-      totalFiles: checkpoint.progress?.totalFiles ?? null,
-      uploadedFiles: checkpoint.files,
+    checkpoint: chosen && {
+      ...chosen,
+      totalFiles: chosen.progress?.totalFiles ?? null,
+      uploadedFiles: chosen.files,
     },
   });
+  // As long as there is no plan, what an earlier process took over from the checkpoint may be a part of it only.
+  const isUnplanned = run.resumed && run.totalFiles === null;
+  const cutShort = isUnplanned ? checkpoints.find(({ backupId }) => backupId === run.backupId) : undefined;
+  const checkpoint = chosen ?? cutShort ?? null;
   const state = openStateFile(journal, run, { folder: request.stateFolder, sourcePaths });
   const saving = saveRegularly(state, deps.progress);
   const tidying = startTidying(deps);
@@ -188,7 +192,11 @@ async function backUpClaimed(
     lanes,
     compressOverBytes,
     resumed: run.resumed
-      ? { startedAt: run.startedAt, uploadedFiles: run.uploadedFiles, totalFiles: run.totalFiles ?? 0 }
+      ? {
+          startedAt: run.startedAt,
+          uploadedFiles: checkpoint?.files ?? run.uploadedFiles,
+          totalFiles: run.totalFiles ?? checkpoint?.progress?.totalFiles ?? 0,
+        }
       : null,
   });
 

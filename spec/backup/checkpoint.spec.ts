@@ -2,10 +2,13 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { RemoteError } from '../../lib/errors.ts';
 import { abandonRun, unfinishedRuns } from '../../lib/journal/unfinished.ts';
 import type { ProgressEvent } from '../../lib/progress.ts';
 import { memoryRemote } from '../../lib/remote/memory.ts';
 import type { Remote } from '../../lib/remote/remote.ts';
+import { assertRejects } from '../format/fixtures.ts';
+import { failingRemote } from '../helpers/failing-remote.ts';
 import {
   HERE,
   type Machine,
@@ -137,6 +140,34 @@ checkpoint(
     });
   },
 );
+
+checkpoint('whose taking over was cut short is taken over by the next run', async () => {
+  await withMachine(async (machine) => {
+    fill(machine.source);
+    await interrupt(machine, { request: { owner: { ...HERE, startedAt: 'long ago' } } });
+    const before = new Map(machine.objects);
+    rmSync(join(machine.folder, 'data'), { recursive: true });
+    // Of what a run that goes well fetches before its plan, the last is the list of files.
+    const whole = failingRemote(memoryRemote(machine.objects), []);
+    let gets = 0;
+    const onEvent = ({ type }: ProgressEvent) => {
+      if (type === 'source_scanning') gets ||= whole.calls.filter((call) => call.startsWith('get ')).length;
+    };
+    const { events } = await machine.backUp({ remote: whole, onEvent });
+    const { uploadedFiles } = eventOf(events, 'planned');
+    assert.ok(uploadedFiles > 0);
+
+    machine.objects.clear();
+    for (const [name, bytes] of before) machine.objects.set(name, bytes);
+    rmSync(join(machine.folder, 'data'), { recursive: true });
+    const failing = failingRemote(memoryRemote(machine.objects), [{ verb: 'get', call: gets }]);
+    await assertRejects(() => machine.backUp({ remote: failing }), RemoteError);
+    const resumed = await machine.backUp();
+    assert.is(eventOf(resumed.events, 'planned').uploadedFiles, uploadedFiles, 'the rest is not read again');
+    assert.is(eventOf(resumed.events, 'backup_started').resumed?.totalFiles, FILES);
+    await assertWhole(machine, resumed.backupId);
+  });
+});
 
 checkpoint('does not hide what has changed since', async () => {
   await withMachine(async (machine) => {
