@@ -26,7 +26,7 @@ export interface SftpOptions {
 }
 
 /** Folders that are listed at the same time. */
-const LISTINGS = 16;
+const LISTINGS = 64;
 
 /**
  * Objects as files under a folder of an SFTP server. The first call connects; `~/.ssh/config`, known_hosts and key files
@@ -45,7 +45,12 @@ export async function openSftp(
   const root = location.path.replace(/\/+$/, '');
   const pathOf = (name: string) => `${root}/${name}`;
   const checksums = serverChecksums(root || '/');
-  const temporaryPath = () => pathOf(temporaryName(settings.temporaryToken));
+  const folders = new Set<string>();
+  const placeOf = (name: string) => ({
+    temporary: pathOf(temporaryName(settings.temporaryToken)),
+    path: pathOf(name),
+    folders,
+  });
 
   return {
     url: formatRemoteUrl(location),
@@ -54,7 +59,7 @@ export async function openSftp(
       requireName(name);
       await pool.withChannel(
         'transfer',
-        (channel) => putFile(channel, `put ${name}`, temporaryPath(), pathOf(name), bytes, options),
+        (channel) => putFile(channel, `put ${name}`, placeOf(name), bytes, options),
         options.signal,
       );
     },

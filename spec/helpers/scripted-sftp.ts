@@ -149,6 +149,8 @@ function serve(
       return undefined;
     }),
   );
+  // Files need no folders here.
+  sftp.on('MKDIR', (id, path) => handle(id, `mkdir ${path}`, () => STATUS_CODE.OK));
   sftp.on('CLOSE', (id, file) => handle(id, `close ${pathOf(file)}`, () => STATUS_CODE.OK));
   sftp.on('REMOVE', (id, path) =>
     handle(id, `remove ${path}`, () => {

@@ -65,10 +65,11 @@ for (const [title, path] of [
 objects('come first whole and durable, then by their name', () =>
   withScriptedSftp({}, async (server) => {
     await withRemote(server, (remote) => remote.put('x', Buffer.alloc(70_000, 1)));
-    const temporary = server.requests[1]?.split(' ')[1] ?? '';
+    const temporary = server.requests[2]?.split(' ')[1] ?? '';
     assert.match(temporary, /^\/r\/tmp\/t[a-z0-9]+-[0-9a-f]{16}$/);
     assert.equal(server.requests, [
       'channel',
+      'mkdir /r/tmp',
       `open ${temporary}`,
       `write ${temporary} 0 31952`,
       `write ${temporary} 31952 31952`,
@@ -78,6 +79,25 @@ objects('come first whole and durable, then by their name', () =>
       `rename ${temporary} /r/x`,
     ]);
     assert.ok(server.files.get('/r/x')?.equals(Buffer.alloc(70_000, 1)));
+  }),
+);
+
+objects('cost no round trip for their folders, which are asked for ahead and once', () =>
+  withScriptedSftp({}, async (server) => {
+    await withRemote(server, async (remote) => {
+      for (const name of ['packs/ab/1', 'packs/ab/2', 'packs/cd/3']) await remote.put(name, Buffer.alloc(1));
+    });
+    const asked = server.requests.filter((request) => /^(mkdir|open)/.test(request));
+    assert.equal(
+      asked.map((request) => request.replace(/(\/tmp\/).*/, '$1')),
+      [
+        ...['/r/tmp', '/r/packs', '/r/packs/ab'].map((folder) => `mkdir ${folder}`),
+        'open /r/tmp/',
+        'open /r/tmp/',
+        'mkdir /r/packs/cd',
+        'open /r/tmp/',
+      ],
+    );
   }),
 );
 

@@ -17,6 +17,16 @@ export async function statPath(channel: SftpChannel, path: string): Promise<Stat
 }
 
 /**
+ * Asks for folders that may be missing, those above first, and waits for no answer: a server works requests off in order, so
+ * what is asked for next finds them. One that is there already, or cannot be made, shows in that.
+ */
+export function makeAhead(channel: SftpChannel, folders: readonly string[]): void {
+  for (const folder of folders) {
+    channel.request((sftp, done) => sftp.mkdir(folder, { mode: 0o700 }, done as () => void)).catch(() => {});
+  }
+}
+
+/**
  * Does something in `folder`, and once more after making the folder when it failed in the way in which it fails without it.
  * Servers are not of one mind: some say that there is no such file, some only that it failed.
  */
@@ -74,19 +84,19 @@ export async function readFolder(channel: SftpChannel, folder: string): Promise<
     if (stats === null || stats?.isDirectory() === false) return [];
     throw error;
   }
+  // A handle asks for the next part of the folder; ssh2's types know only of paths.
+  const nextPart = () =>
+    channel.request<FileEntryWithStats[]>((sftp, done) => sftp.readdir(handle as unknown as string, done));
   const entries: FileEntryWithStats[] = [];
   try {
     for (;;) {
-      // A handle asks for the next part of the folder; ssh2's types know only of paths.
-      entries.push(
-        ...(await channel.request<FileEntryWithStats[]>((sftp, done) =>
-          sftp.readdir(handle as unknown as string, done),
-        )),
-      );
+      // Most folders are one part: that it was the last is asked in the same breath.
+      for (const part of await Promise.allSettled([nextPart(), nextPart()])) {
+        if (part.status === 'fulfilled') entries.push(...part.value);
+        else if (statusOf(part.reason) === STATUS.endOfFile) return entries;
+        else throw part.reason;
+      }
     }
-  } catch (error) {
-    if (statusOf(error) !== STATUS.endOfFile) throw error;
-    return entries;
   } finally {
     // The answer does not matter: what could be read has been read.
     channel.request((sftp, done) => sftp.close(handle, done as () => void)).catch(() => {});

@@ -4,8 +4,8 @@ import { RemoteError } from '../../errors.ts';
 import { type ByteRange, MAX_GET_BYTES, type PutOptions } from '../remote.ts';
 import type { SftpChannel } from './channel.ts';
 import { noSpace, requestFailure, STATUS, statusOf } from './failures.ts';
-import { inFolder, statPath } from './folders.ts';
-import { closeFile, download, upload } from './transfer.ts';
+import { inFolder, makeAhead, statPath } from './folders.ts';
+import { closeFile, download, readOnce, upload } from './transfer.ts';
 
 /** How long an upload that was given up may take to clear its traces away before the channel is thrown out instead. */
 const CLEAR_MS = 2000;
@@ -13,18 +13,33 @@ const CLEAR_MS = 2000;
 /** Servers without posix-rename: so often may another put of the same name come in between. */
 const REPLACE_ATTEMPTS = 5;
 
-/** Puts an object by way of `temporary`, a path nobody else uses. @param doing for messages: `put packs/ab/…` */
+export interface PutPlace {
+  /** A path nobody else uses. */
+  readonly temporary: string;
+  readonly path: string;
+  /** Folders that are known to be there; those of a put are added. */
+  readonly folders: Set<string>;
+}
+
+/** Puts an object by way of a temporary one. @param doing for messages: `put packs/ab/…` */
 export async function putFile(
   channel: SftpChannel,
   doing: string,
-  temporary: string,
-  path: string,
+  { temporary, path, folders }: PutPlace,
   bytes: Uint8Array,
   options: PutOptions,
 ): Promise<void> {
   const state = { closed: false };
+  const folder = posix.dirname(path);
+  const root = posix.dirname(posix.dirname(temporary));
+  const below = [posix.dirname(temporary), posix.dirname(folder), folder];
+  const needed = below.filter((one) => one.length > root.length);
   let handle: Buffer | null = null;
   try {
+    makeAhead(
+      channel,
+      needed.filter((one) => !folders.has(one)),
+    );
     handle = await inFolder(channel, posix.dirname(temporary), () =>
       channel.request<Buffer>((sftp, done) => sftp.open(temporary, 'wx', 0o600, done)),
     );
@@ -35,7 +50,8 @@ export async function putFile(
     }
     options.signal?.throwIfAborted();
     // Second order: only now, whole and durable, does it get its name.
-    await inFolder(channel, posix.dirname(path), () => replace(channel, temporary, path));
+    await inFolder(channel, folder, () => replace(channel, temporary, path));
+    for (const one of needed) folders.add(one);
   } catch (error) {
     const failure = await explain(channel, doing, posix.dirname(temporary), bytes.length, error);
     if (handle !== null) await clear(channel, state.closed ? null : handle, temporary);
@@ -59,6 +75,14 @@ export async function getFile(
   }
   try {
     const { offset, length } = range ?? { offset: 0, length: Number.POSITIVE_INFINITY };
+    if (length > 0 && length <= channel.maxReadBytes) {
+      // What is asked for is as long as it may be, and what is there often shorter: its size saves a look for more.
+      const [stats, bytes] = await Promise.all([
+        fstat(channel, handle),
+        readOnce(channel, handle, offset, length),
+      ]);
+      if (stats.isFile() && bytes.length >= Math.min(length, stats.size - offset)) return bytes;
+    }
     // A range that is small enough says how much to ask for, and costs one round trip less than the whole.
     if (length <= MAX_GET_BYTES) return await download(channel, handle, offset, length);
     const stats = await fstat(channel, handle);

@@ -135,6 +135,20 @@ export async function download(
   return end < length ? buffer.subarray(0, end) : buffer;
 }
 
+/** @returns what the server gives for one request: `length` bytes, or fewer */
+export async function readOnce(
+  channel: SftpChannel,
+  handle: Buffer,
+  offset: number,
+  length: number,
+): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafe(length);
+  const count = await channel.request<number>((sftp, done) =>
+    sftp.read(handle, buffer, 0, length, offset, done),
+  );
+  return buffer.subarray(0, count);
+}
+
 export function closeFile(channel: SftpChannel, handle: Buffer): Promise<void> {
   return channel.request((sftp, done) => sftp.close(handle, done as () => void));
 }
