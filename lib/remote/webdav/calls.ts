@@ -4,7 +4,7 @@ import { type DAVResult, parseXML } from 'webdav';
 import { RemoteError } from '../../errors.ts';
 import type { ByteRange, PutOptions } from '../remote.ts';
 import { type Answer, readPart } from './exchange.ts';
-import { statusFailure } from './failures.ts';
+import { AnswerError, statusFailure } from './failures.ts';
 import { type Found, type Page, readFound, readPage } from './listing.ts';
 import { encodePath } from './path.ts';
 import type { Request } from './session.ts';
@@ -113,7 +113,11 @@ export function webdavCalls(origin: string, request: Request): WebdavCalls {
         onSent?.(sentBytes);
       };
       const put = { doing, method: 'PUT', path, body: bytes, signal, onSent: tell } as const;
-      await request(put, async (answer) => requireStatus(doing, answer, [200, 201, 204]));
+      await request(put, async (answer) => {
+        // A server says so of what has not come whole, as from a line that broke on the way (RFC 9112, section 8).
+        if (answer.status === 400) throw incomplete(doing, answer.status);
+        requireStatus(doing, answer, [200, 201, 204]);
+      });
       const found = await find(doing, path, signal);
       if (found?.kind === 'object' && found.sizeBytes === bytes.length) return;
       const arrived = found?.kind === 'object' ? `${found.sizeBytes} of ${bytes.length}` : 'none of the';
@@ -183,6 +187,13 @@ function folderMaker(make: (path: string) => Promise<boolean>): (path: string) =
     return making;
   };
   return makeFolder;
+}
+
+function incomplete(doing: string, status: number): AnswerError {
+  return new AnswerError(`${doing}: it has not come whole to the server (HTTP ${status})`, {
+    status,
+    retryable: true,
+  });
 }
 
 function requireStatus(doing: string, answer: Answer, statuses: readonly number[]): void {
