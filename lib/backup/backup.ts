@@ -94,14 +94,16 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
   const { journal, repository, journalRepository, now } = deps;
   const { sourcePaths, host, owner } = request;
   const matchKey = matchKeyOf(sourcePaths);
-  const completeIds = await listBackupIds(repository);
   const expired = new Date(now().getTime() - EXPIRE_AFTER_MS);
   await abandonExpiredRuns(journal, expired, request.stateFolder).catch((error: Error) =>
     deps.progress({ type: 'notice', text: `old runs could not be tidied up: ${error.message}` }),
   );
-  const checkpoints = await readCheckpoints(repository, ({ message }) =>
-    deps.progress({ type: 'notice', text: `a checkpoint is damaged and not used: ${message}` }),
-  );
+  const [completeIds, checkpoints] = await Promise.all([
+    listBackupIds(repository),
+    readCheckpoints(repository, ({ message }) =>
+      deps.progress({ type: 'notice', text: `a checkpoint is damaged and not used: ${message}` }),
+    ),
+  ]);
   const isLeftOver = ({ backupId }: BackupHeader) =>
     completeIds.includes(backupId) || isAbandoned(journal, backupId);
   const ownId = unfinishedBackupId(journal, journalRepository, matchKey);

@@ -24,11 +24,13 @@ export async function reconcilePacks(
   { askForEach = false }: { readonly askForEach?: boolean } = {},
 ): Promise<number> {
   const { repository, journal, journalRepository } = deps;
-  await relearnIndexes(repository, journal, journalRepository, (error) => tellDamagedIndex(error, deps));
-
-  // Before the listing: another process may put and record a pack while it goes on.
+  // Beside one another, for long lines. What another process puts and records meanwhile may be known and not be listed: for
+  // this too a pack that was not listed is looked for by itself.
+  const [sizes] = await Promise.all([
+    listPacks(repository),
+    relearnIndexes(repository, journal, journalRepository, (error) => tellDamagedIndex(error, deps)),
+  ]);
   const known = knownPacks(journal, journalRepository);
-  const sizes = await listPacks(repository);
   const suspects = askForEach
     ? known
     : known.filter(({ name, size }) => sizes.get(name.toString('hex')) !== size);

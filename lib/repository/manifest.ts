@@ -6,8 +6,10 @@ import { type ChunkLocation, chunkLocation } from '../journal/packs.ts';
 import { type Frame, type PackReference, type ReadOptions, readFrames } from './chunks.ts';
 import type { Repository } from './repository.ts';
 
-/** Chunks of the manifest that follow one another in one pack are fetched together, up to so much. */
+/** Chunks of the manifest that follow one another in one pack are fetched together, up to so much as it is stored… */
 const RUN_BYTES = 4 * 1024 * 1024;
+/** …and so much when it is unpacked: a few kilobytes may unfold to the largest chunk there can be. */
+const UNPACKED_BYTES = 16 * 1024 * 1024;
 const FETCHES_AHEAD = 3;
 
 /** @returns where a chunk lies, or `null` when no known pack holds it */
@@ -59,7 +61,7 @@ interface Run {
 
 function* runsOf(locate: LocateChunk, header: BackupHeader, task: string): Generator<Run> {
   let run: (Run & { readonly packId: number }) | null = null;
-  let runBytes = 0;
+  let [runBytes, unpackedBytes] = [0, 0];
   for (const id of splitChunkIds(header.manifest.chunks)) {
     const location = locate(id);
     if (location === null) {
@@ -71,15 +73,17 @@ function* runsOf(locate: LocateChunk, header: BackupHeader, task: string): Gener
       run !== null &&
       run.packId === location.packId &&
       run.frames.at(-1)!.position < location.position &&
-      runBytes + location.storedSize <= RUN_BYTES;
+      runBytes + location.storedSize <= RUN_BYTES &&
+      unpackedBytes + location.size <= UNPACKED_BYTES;
     if (!follows) {
       if (run !== null) yield run;
       const pack = { name: location.pack, size: location.packSize };
       run = { packId: location.packId, pack, frames: [] };
-      runBytes = 0;
+      [runBytes, unpackedBytes] = [0, 0];
     }
     run?.frames.push({ ...location, id });
     runBytes += location.storedSize;
+    unpackedBytes += location.size;
   }
   if (run !== null) yield run;
 }

@@ -21,24 +21,37 @@ export async function openRepository(
   remote: Remote,
   askPassword: () => Promise<string>,
 ): Promise<Repository> {
-  const bytes = await readSmall(remote, CONFIG_NAME);
+  const [bytes, keyNames] = await Promise.all([readSmall(remote, CONFIG_NAME), listKeys(remote)]);
   if (bytes === null) {
     throw new NoRepositoryError(`open repository at ${remote.url}: there is none`, {
       hints: [`Make one with 'skylock init ${remote.url}', or check the URL.`],
     });
   }
   const config = parseRepositoryConfig(bytes);
-  const keys = repositoryKeys(await findMasterKey(remote, await askPassword(), config.repositoryId));
+  const keys = repositoryKeys(
+    await findMasterKey(remote, keyNames, await askPassword(), config.repositoryId),
+  );
   verifyRepositoryConfig(config, keys);
   return { remote, config, keys };
 }
 
-async function findMasterKey(remote: Remote, password: string, repositoryId: string): Promise<MasterKey> {
-  let damaged: unknown = null;
-  let tried = 0;
+/** @returns as many as are tried */
+async function listKeys(remote: Remote): Promise<string[]> {
+  const names: string[] = [];
   for await (const { name } of remote.list(KEYS_PREFIX)) {
-    if (!name.endsWith('.json') || tried === MAX_KEY_FILES) continue;
-    tried += 1;
+    if (name.endsWith('.json') && names.length < MAX_KEY_FILES) names.push(name);
+  }
+  return names;
+}
+
+async function findMasterKey(
+  remote: Remote,
+  keyNames: readonly string[],
+  password: string,
+  repositoryId: string,
+): Promise<MasterKey> {
+  let damaged: unknown = null;
+  for (const name of keyNames) {
     try {
       const bytes = await readSmall(remote, name);
       if (bytes !== null) return await unwrapMasterKey(bytes, password, repositoryId, name);
@@ -49,7 +62,7 @@ async function findMasterKey(remote: Remote, password: string, repositoryId: str
     }
   }
   if (damaged !== null) throw damaged;
-  if (tried === 0) {
+  if (keyNames.length === 0) {
     throw new DamagedError(`open repository at ${remote.url}: it has no key file`, {
       hints: [`Put a copy of the files of '${KEYS_PREFIX}' back: without one nothing can be read.`],
     });
