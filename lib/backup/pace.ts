@@ -14,29 +14,36 @@ const SMALLEST_BYTES = 1024 * 1024;
 const LARGEST_BYTES = 32 * 1024 * 1024;
 /** What all packs that exist at once may hold: those in flight, the one being built and the one in waiting. */
 const ALL_PACKS_BYTES = 128 * 1024 * 1024;
+/** As long as few lanes fill the line, half of it is as fast. */
+const FEW_PACKS = 8;
+const FEW_PACKS_BYTES = 64 * 1024 * 1024;
 /** How much the newest measurement counts: a line that has become slow is noticed after two or three packs. */
 const WEIGHT = 0.5;
 
 /**
  * Follows the throughput of the lanes. It begins with small packs: on a slow line the first ones would take minutes
  * otherwise, and on a fast one they are through in a moment.
- * @param fewestPacks so many may exist at once, or more
+ * @param firstPacks how many may exist at once to begin with
  */
-export function createPace(fewestPacks: number): Pace {
-  const largest = (packs: number) => Math.min(LARGEST_BYTES, Math.floor(ALL_PACKS_BYTES / packs));
-  const largestBytes = largest(fewestPacks);
+export function createPace(firstPacks: number): Pace {
+  const largestBytes = largest(firstPacks);
   let bytesPerSecond: number | null = null;
   return {
     largestBytes,
     packBytes(packs) {
       const wanted = (bytesPerSecond ?? 0) * SECONDS_A_PACK;
-      return Math.round(Math.min(largest(Math.max(packs, fewestPacks)), Math.max(SMALLEST_BYTES, wanted)));
+      return Math.round(Math.min(largestBytes, largest(packs), Math.max(SMALLEST_BYTES, wanted)));
     },
     observe(bytes, ms) {
       const measured = bytes / (Math.max(1, ms) / 1000);
       bytesPerSecond = bytesPerSecond === null ? measured : WEIGHT * measured + (1 - WEIGHT) * bytesPerSecond;
     },
   };
+}
+
+function largest(packs: number): number {
+  const allBytes = packs <= FEW_PACKS ? FEW_PACKS_BYTES : ALL_PACKS_BYTES;
+  return Math.min(LARGEST_BYTES, Math.floor(allBytes / packs));
 }
 
 /** @returns a pace that does not change */
