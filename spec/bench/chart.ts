@@ -16,7 +16,8 @@ const OTHERS = '#adb5bd';
 /** Times in multiples of Skylock's, on a logarithmic scale: one bar each, the case's name above them. */
 export function barChart(title: string, cases: readonly ChartCase[]): string {
   const ratios = cases.flatMap(({ bars }) => bars.map(({ wallMs }) => wallMs / bars[0]!.wallMs));
-  const scale = logScale(Math.min(0.5, ...ratios), Math.max(2, ...ratios));
+  const [least, most] = [0.8 * Math.min(0.5, ...ratios), Math.max(2, ...ratios)];
+  const scale = logScale(least, most);
   const x = (ratio: number) => LEFT + scale(ratio) * (WIDTH - LEFT - RIGHT);
   const drawn: Element[] = [];
   let y = TOP;
@@ -29,12 +30,12 @@ export function barChart(title: string, cases: readonly ChartCase[]): string {
       drawn.push(text(LEFT - 8, y + 13, who, { anchor: 'end' }));
       drawn.push(element('rect', { x: LEFT, y: y + 2, width: x(ratio) - LEFT, height: ROW - 4, fill }));
       const label = index === 0 ? formatMs(wallMs) : `${formatMs(wallMs)} · ${formatFactor(ratio)}`;
-      drawn.push(text(x(ratio) + 6, y + 13, label));
+      drawn.push(text(x(ratio) + 6, y + 13, label, { halo: true }));
       y += ROW;
     }
     y += GAP;
   }
-  const lines = gridOf(Math.min(0.5, ...ratios), Math.max(2, ...ratios)).flatMap((ratio) => [
+  const lines = gridOf(least, most).flatMap((ratio) => [
     element('line', {
       x1: x(ratio),
       x2: x(ratio),

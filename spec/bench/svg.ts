@@ -16,12 +16,15 @@ export interface TextStyle {
   readonly size?: number;
   readonly weight?: number;
   readonly fill?: string;
+  /** Keeps lines behind it away from the letters. */
+  readonly halo?: boolean;
 }
 
 export function text(x: number, y: number, words: string, style: TextStyle = {}): Element {
-  const { anchor = 'start', size = 12, weight = 400, fill = '#212529' } = style;
+  const { anchor = 'start', size = 12, weight = 400, fill = '#212529', halo = false } = style;
   const font = { 'text-anchor': anchor, 'font-size': size, 'font-weight': weight };
-  return element('text', { x, y, ...font, fill }, escaped(words));
+  const around = halo ? { 'paint-order': 'stroke', stroke: '#ffffff', 'stroke-width': 4 } : {};
+  return element('text', { x, y, ...font, fill, ...around }, escaped(words));
 }
 
 /** A whole picture, on white, so that it can be read on any page. @param title for those who cannot see it */
