@@ -35,6 +35,7 @@ const TIME = '/usr/bin/time';
 /** Far more than anything takes: what hangs is ended, and its row says so. */
 const PATIENCE_MS = 20 * 60_000;
 const KEPT_TEXT = 16 * 1024;
+const KEPT_REASON = 200;
 
 const running = new Set<ChildProcess>();
 process.on('exit', () => {
@@ -74,7 +75,7 @@ export function start(command: Command): Running {
     const usage = isTimed ? usageIn(report) : { cpuMs: null, peakBytes: null };
     rmSync(folder, { recursive: true, force: true });
     if (status === 0) return { wallMs: endedAt - startedAt, ...usage, stdout: said.stdout };
-    const last = (said.stderr || said.stdout).trim().split('\n').slice(-3).join(' · ');
+    const last = (said.stderr || said.stdout).replace(/\s+/g, ' ').trim().slice(-KEPT_REASON);
     throw new Error(`${file} ended with ${name ?? `status ${status}`}: ${last}`);
   });
   ended.catch(() => {}); // who kills it does not ask how it ended

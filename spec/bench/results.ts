@@ -34,17 +34,23 @@ export function createResults(): Results {
   const samples = new Map<string, Map<string, Sample[]>>();
   const failures = new Map<string, Map<string, string>>();
   const notes = new Map<string, number[]>();
+  const took = new Map<string, Set<string>>();
   const of = <T>(map: Map<string, Map<string, T>>, caseId: string): Map<string, T> => {
     const found = map.get(caseId) ?? new Map<string, T>();
     map.set(caseId, found);
     return found;
   };
+  const noteWho = (caseId: string, who: string) => {
+    took.set(caseId, (took.get(caseId) ?? new Set()).add(who));
+  };
   return {
     add(caseId, who, sample) {
+      noteWho(caseId, who);
       const one = of(samples, caseId);
       one.set(who, [...(one.get(who) ?? []), sample]);
     },
     fail(caseId, who, reason) {
+      noteWho(caseId, who);
       const one = of(failures, caseId);
       if (!one.has(who)) one.set(who, reason);
     },
@@ -66,7 +72,7 @@ export function createResults(): Results {
       };
     },
     failure: (caseId, who) => failures.get(caseId)?.get(who) ?? null,
-    whoTook: (caseId) => [...new Set([...of(samples, caseId).keys(), ...of(failures, caseId).keys()])],
+    whoTook: (caseId) => [...(took.get(caseId) ?? [])],
     value: (name) => medianOf(notes.get(name) ?? []),
     raw: () => ({ samples: plain(samples), failures: plain(failures), notes: Object.fromEntries(notes) }),
   };
