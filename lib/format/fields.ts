@@ -2,6 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import { DamagedError } from '../errors.ts';
 
 const DECIMAL = /^(0|-?[1-9]\d{0,29})$/;
+/** Nothing of the format holds more: a backup of a hundred thousand sources would. Each may take up a hundred bytes and more. */
+const MAX_VALUES = 200_000;
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
 
 /** The fields of one JSON object that came from outside. Every method throws DamagedError that names the field. */
@@ -21,6 +23,7 @@ export class Fields {
   /** @throws DamagedError unless the bytes are UTF-8 and hold one JSON object */
   static parse(bytes: Uint8Array, task: string): Fields {
     if (!isUtf8(bytes)) throw new DamagedError(`${task}: it is not UTF-8`);
+    if (countValues(bytes) > MAX_VALUES) throw new DamagedError(`${task}: it holds too many values`);
     const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
     let value: unknown;
     try {
@@ -119,6 +122,31 @@ export class Fields {
   #get(name: string): unknown {
     return this.has(name) ? this.#values[name] : undefined;
   }
+}
+
+const [QUOTE, BACKSLASH] = [0x22, 0x5c];
+/** `[`, `{` and `,`: before each value but the first. */
+const BEFORE_VALUES = [0x5b, 0x7b, 0x2c];
+
+/** @returns how many values JSON.parse would have to hold, or 0 where they are few enough by the length alone */
+function countValues(bytes: Uint8Array): number {
+  if (bytes.length <= MAX_VALUES) return 0;
+  let count = 0;
+  for (let at = 0; at < bytes.length; at += 1) {
+    if (bytes[at] === QUOTE) at = endOfText(bytes, at + 1);
+    else if (BEFORE_VALUES.includes(bytes[at]!)) count += 1;
+  }
+  return count;
+}
+
+/** @returns where the quote is that ends a text begun before `from`, or the end */
+function endOfText(bytes: Uint8Array, from: number): number {
+  for (let at = bytes.indexOf(QUOTE, from); at !== -1; at = bytes.indexOf(QUOTE, at + 1)) {
+    let escapes = 0;
+    while (bytes[at - 1 - escapes] === BACKSLASH) escapes += 1;
+    if (escapes % 2 === 0) return at;
+  }
+  return bytes.length;
 }
 
 /** The mirror of {@link Fields.bytes}: `"path":"a"` or `"path_base64":"/w=="`. */

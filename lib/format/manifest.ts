@@ -4,6 +4,7 @@ import { CHUNK_ID_BYTES } from './keys.ts';
 import { findPathFault, liesUnder, MAX_PATH_BYTES } from './path.ts';
 
 export const MAX_LINE_BYTES = 256 * 1024 * 1024;
+const MAX_PIECES = 1024;
 /** About 7 TB of a file; their ids in base64 fill nearly the whole of a line. */
 export const MAX_FILE_CHUNKS = 6_000_000;
 
@@ -95,7 +96,7 @@ export function decodeEntry(line: Uint8Array, task = 'read manifest'): Entry {
 }
 
 /**
- * The entries of a manifest, which comes in pieces cut anywhere.
+ * The entries of a manifest, which comes in pieces cut anywhere; each piece is looked at until the next is asked for.
  * @throws DamagedError at the first line that is no entry, does not follow the one before it in the byte order of
  * paths, or lies under something that is no folder
  */
@@ -201,9 +202,11 @@ async function* splitLines(
       start = end + 1;
     }
     if (start === piece.length) continue;
-    begun.push(piece.subarray(start));
+    begun.push(Buffer.from(piece.subarray(start))); // a copy: the piece is its owner's again when the next is asked for
     begunBytes += piece.length - start;
     if (begunBytes > MAX_LINE_BYTES) throw new DamagedError('read manifest: a line is too long');
+    // Of very small pieces the list would take up more than they do.
+    if (begun.length === MAX_PIECES) begun = [Buffer.concat(begun)];
   }
   if (begun.length > 0) throw new DamagedError('read manifest: it ends inside a line');
 }

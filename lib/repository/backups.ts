@@ -6,7 +6,7 @@ import {
   decodeBackupHeader,
   encodeBackupHeader,
 } from '../format/backup-header.ts';
-import { openObject, sealObject } from '../format/envelope.ts';
+import { MAX_OBJECT_BYTES, openObject, sealObject } from '../format/envelope.ts';
 import { concurrently } from './concurrently.ts';
 import { BACKUPS_PREFIX, CHECKPOINTS_PREFIX, type Repository } from './repository.ts';
 
@@ -71,14 +71,22 @@ export function removeCheckpoint({ remote }: Pick<Repository, 'remote'>, id: str
   return remote.remove(`${CHECKPOINTS_PREFIX}${id}`);
 }
 
-async function listIds({ remote }: Pick<Repository, 'remote'>, state: State): Promise<string[]> {
+async function listIds(repository: Pick<Repository, 'remote'>, state: State): Promise<string[]> {
+  return [...(await listSizes(repository, state)).keys()].sort();
+}
+
+/** @returns the size of every header, by the backup's id */
+async function listSizes(
+  { remote }: Pick<Repository, 'remote'>,
+  state: State,
+): Promise<Map<string, number>> {
   const { prefix } = PLACES[state];
-  const ids: string[] = [];
-  for await (const { name } of remote.list(prefix)) {
+  const sizes = new Map<string, number>();
+  for await (const { name, sizeBytes } of remote.list(prefix)) {
     const id = name.slice(prefix.length);
-    if (BACKUP_ID.test(id)) ids.push(id);
+    if (BACKUP_ID.test(id)) sizes.set(id, sizeBytes);
   }
-  return ids.sort();
+  return sizes;
 }
 
 async function readHeaders(
@@ -87,8 +95,12 @@ async function readHeaders(
   onDamaged?: (error: DamagedError) => void,
 ): Promise<BackupHeader[]> {
   const headers: BackupHeader[] = [];
-  await concurrently(await listIds(repository, state), FETCHES_AT_ONCE, async (id) => {
+  await concurrently(await listSizes(repository, state), FETCHES_AT_ONCE, async ([id, sizeBytes]) => {
     try {
+      // An adapter would not fetch it either, but to it that is no damage.
+      if (sizeBytes > MAX_OBJECT_BYTES) {
+        throw new DamagedError(`open ${PLACES[state].prefix}${id}: it is too large`);
+      }
       const header = await readHeader(repository, state, id);
       if (header !== null) headers.push(header); // else it was removed since it was listed
     } catch (error) {

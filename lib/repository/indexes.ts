@@ -19,6 +19,7 @@ import {
   seenIndexes,
 } from '../journal/packs.ts';
 import type { RemoteObject } from '../remote/remote.ts';
+import { free } from './chunks.ts';
 import { concurrently } from './concurrently.ts';
 import { readPackDirectory } from './pack-directories.ts';
 import { INDEX_PREFIX, packName, type Repository } from './repository.ts';
@@ -26,6 +27,8 @@ import { INDEX_PREFIX, packName, type Repository } from './repository.ts';
 /** An index is ended at about this size: some 100,000 chunks. */
 const INDEX_BYTES = 4 * 1024 * 1024;
 const FETCHES_AT_ONCE = 4;
+/** One that is larger was not written by this program, and may take up much memory: it is read alone. */
+const ORDINARY_BYTES = 2 * INDEX_BYTES;
 
 /** Told of an index that is damaged, which is passed over; without it the damage is an error. */
 export type OnDamaged = (error: DamagedError) => void;
@@ -84,7 +87,8 @@ async function readIndexes(
 ): Promise<void> {
   const seen = seenIndexes(journal, journalRepository);
   const unseen = listed.filter(({ name }) => !seen.has(name));
-  await concurrently(unseen, FETCHES_AT_ONCE, async (object) => {
+  const isOrdinary = unseen.every(({ sizeBytes }) => sizeBytes <= ORDINARY_BYTES);
+  await concurrently(unseen, isOrdinary ? FETCHES_AT_ONCE : 1, async (object) => {
     try {
       const bytes = await openIndex(repository, object);
       // One pack after the other: all that a hostile index can hold would fill the memory.
@@ -114,7 +118,9 @@ async function openIndex(
   if (`${INDEX_PREFIX}${contentName(bytes)}` !== name) {
     throw new DamagedError(`open ${name}: its bytes do not have the SHA-256 it is named by`, mend);
   }
-  return openObject(keys, 'index', name, bytes);
+  const plaintext = openObject(keys, 'index', name, bytes);
+  free(bytes);
+  return plaintext;
 }
 
 /**

@@ -3,7 +3,7 @@ import type { BackupHeader } from '../format/backup-header.ts';
 import { decodeManifest, type Entry, splitChunkIds } from '../format/manifest.ts';
 import type { Journal } from '../journal/database.ts';
 import { type ChunkLocation, chunkLocation } from '../journal/packs.ts';
-import { type Frame, type PackReference, type ReadOptions, readFrames } from './chunks.ts';
+import { type Frame, free, type PackReference, type ReadOptions, readFrames } from './chunks.ts';
 import type { Repository } from './repository.ts';
 
 /** Chunks of the manifest that follow one another in one pack are fetched together, up to so much as it is stored… */
@@ -44,8 +44,11 @@ export async function* readManifestBy(
     const runs = runsOf(locate, header, task);
     const fetches = runs.map((run) => () => fetchRun(repository, run, task, options));
     for await (const chunks of ahead(fetches, FETCHES_AHEAD)) {
-      for (const chunk of chunks) bytes += chunk.length;
-      yield* chunks;
+      for (const chunk of chunks) {
+        bytes += chunk.length;
+        yield chunk;
+        free(chunk); // nothing that was read from it is a view of it
+      }
     }
   };
   yield* decodeManifest(pieces());

@@ -179,7 +179,7 @@ indexes('whose pack is gone from the remote as well are not made of what is left
 indexes('of very many chunks are several, each of some megabytes', () =>
   withJournal(async ({ journal, repository: number }) => {
     const repository = repositoryOver();
-    for (let index = 0; index < 8; index += 1) recordPack(journal, number, packOfMany(index, 20_000));
+    for (let index = 0; index < 6; index += 1) recordPack(journal, number, packOfMany(index, 21_000));
     await putIndexes(repository, journal, number);
     const sizes = indexesOf(repository).map((name) => repository.remote.objects.get(name)!.length);
     assert.is(sizes.length, 2);

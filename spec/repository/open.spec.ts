@@ -168,8 +168,53 @@ opening('tries no more key files than people have passwords: each costs 64 MiB a
   const one = await wrapMasterKey(keys.master, 'another', options);
   for (let index = 0; index < 40; index += 1) remote.objects.set(`keys/${index}.json`, one);
   const watched = failingRemote(remote, []);
-  await assertRejects(() => openRepository(watched, secret('wrong')), WrongPasswordError);
+  const error = await openRepository(watched, secret('wrong')).catch((thrown: unknown) => thrown);
+  assert.instance(error, WrongPasswordError);
+  assert.match((error as WrongPasswordError).hints.join(' '), 'It has 40 key files, of which 32 were tried');
   assert.is(watched.calls.filter((call) => call.startsWith('get keys/')).length, 32);
+});
+
+opening('tries cheap key files before dear ones, whatever they are named', async () => {
+  const remote = madeRemote();
+  const { keys, config } = CREATED;
+  const [[name, bytes]] = [...remote.objects].filter(([name]) => name.startsWith('keys/')) as [
+    [string, Buffer],
+  ];
+  const dear = JSON.parse(bytes.toString());
+  dear.kdf.memory_kib = 1024 * 1024;
+  dear.kdf.passes = 16;
+  for (let index = 0; index < 30; index += 1) {
+    remote.objects.set(`keys/${index}.json`, Buffer.from(JSON.stringify(dear)));
+  }
+  remote.objects.delete(name);
+  remote.objects.set('keys/zz.json', bytes);
+  const opened = await openRepository(remote, secret('correct horse'));
+  assert.equal(opened.keys.master.export(), keys.master.export());
+  assert.is(opened.config.repositoryId, config.repositoryId);
+});
+
+opening('passes over a key file with absurd parameters, and says so where there is no other', async () => {
+  for (const [field, value] of [
+    ['memory_kib', 2 ** 31],
+    ['passes', 1e6],
+    ['lanes', 4096],
+    ['memory_kib', 8],
+  ] as const) {
+    const remote = madeRemote();
+    const [[name, bytes]] = [...remote.objects].filter(([name]) => name.startsWith('keys/')) as [
+      [string, Buffer],
+    ];
+    const absurd = JSON.parse(bytes.toString());
+    absurd.kdf[field] = value;
+    remote.objects.set('keys/absurd.json', Buffer.from(JSON.stringify(absurd)));
+    await openRepository(remote, secret('correct horse'));
+    remote.objects.delete(name);
+    await assertRejects(
+      () => openRepository(remote, secret('correct horse')),
+      DamagedError,
+      new RegExp(`keys/absurd.json: kdf: ${field} is not a whole number from`),
+    );
+  }
 });
 
 opening('leaves other files among the keys alone', async () => {
