@@ -38,7 +38,7 @@ const SETS = {
   /** 1 GiB that does not shrink. */
   big: () => randomFiles('big', [256 * MIB, 256 * MIB, 256 * MIB, 256 * MIB]),
   'big-256m': () => randomFiles('big-256m', [64 * MIB, 64 * MIB, 64 * MIB, 64 * MIB]),
-  'mixed-128m': () => randomFiles('mixed-128m', [16 * MIB, 64 * MIB, 16 * MIB, 32 * MIB]),
+  'mixed-512m': () => randomFiles('mixed-512m', [64 * MIB, 256 * MIB, 64 * MIB, 128 * MIB]),
   small: () => textFiles('small', 10_000),
   'small-2000': () => textFiles('small-2000', 2000),
   tree: () => sourceTree(),

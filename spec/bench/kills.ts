@@ -26,10 +26,20 @@ const PART = 'make bench-resume';
 const CHART = 'bytes-sent-again.svg';
 
 const TOOLS: readonly ToolName[] = ['skylock', ...PEERS];
-/** 128 MiB take 16 seconds. */
-const LINE_BYTES_PER_SECOND = 8 * 2 ** 20;
+const DATA = 'mixed-512m';
+/** A whole run takes half a minute. */
+const LINE_BYTES_PER_SECOND = 16 * 2 ** 20;
 /** The moments of death, as parts of what one whole run sends. */
 const [EARLIEST, LATEST] = [0.1, 0.9];
+
+const COLUMNS = [
+  '',
+  'kills',
+  'sent again, median',
+  'worst',
+  'of what had been sent, median',
+  'time on the line, median',
+];
 
 /** One backup that was killed and run again; bytes on the line. */
 interface Kill {
@@ -47,7 +57,7 @@ process.exitCode = await withBench(rounds, async (bench) => {
     { length: rounds },
     () => EARLIEST + (random.below(10_000) / 10_000) * (LATEST - EARLIEST),
   );
-  bench.data('mixed-128m');
+  bench.data(DATA);
   const wanted = bench.tools.filter(({ name }) => tools.includes(name));
   const told = await Promise.all(wanted.map((tool) => killOften(tool, moments, bench)));
   tell(bench, told);
@@ -70,7 +80,7 @@ async function killOften(tool: Tool, moments: readonly number[], bench: Bench): 
     const place: Place = { ...server, folder: join(server.folder, tool.name) };
     const options = { bytesPerSecond: LINE_BYTES_PER_SECOND };
     await withPlaceOnLine(place, options, async (onLine, line) => {
-      const { path } = bench.data('mixed-128m');
+      const { path } = bench.data(DATA);
       const first = await openAccount(tool, onLine, ownBench);
       const begun = await line.quiet();
       await measure(first.backup(path), bench.signal);
@@ -107,7 +117,7 @@ function describe(kill: Kill): string {
 
 function tell(bench: Bench, told: readonly Told[]): void {
   const rows = told.map(({ tool, kills, failure }) => {
-    if (kills.length === 0) return [tool.title, failure ?? '–', '', '', ''];
+    if (kills.length === 0) return [tool.title, failure ?? '–', '', '', '', ''];
     const again = kills.map(sentAgain);
     const lost = kills.map((kill) => sentAgain(kill) / kill.untilKill);
     const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
@@ -117,6 +127,7 @@ function tell(bench: Bench, told: readonly Told[]): void {
       formatBytes(median(again)),
       formatBytes(Math.max(...again)),
       percent(median(lost)),
+      `${(median(again) / LINE_BYTES_PER_SECOND).toFixed(1)} s`,
     ];
   });
   const counted = told.filter(({ kills }) => kills.length > 0);
@@ -135,9 +146,9 @@ function tell(bench: Bench, told: readonly Told[]): void {
       rounds,
       new Date(),
     ),
-    `128 MiB in four files to sshd over a line of ${rate}, SIGKILL at a random moment, the same command again.`,
+    `512 MiB in four files to sshd over a line of ${rate}, SIGKILL at a random moment, the same command again.`,
     `![${title}](images/${CHART})`,
-    table(['', 'kills', 'sent again, median', 'worst', 'of what had been sent, median'], rows),
+    table(COLUMNS, rows),
   ].join('\n\n');
   process.stdout.write(`\n${text}\n\nin ${formatDuration(performance.now() - startedAt)}\n`);
   if (only.length > 0) return;
