@@ -2,8 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import { DamagedError } from '../errors.ts';
 
 const DECIMAL = /^(0|-?[1-9]\d{0,29})$/;
-/** Nothing of the format holds more: a backup of a hundred thousand sources would. Each may take up a hundred bytes and more. */
-const MAX_VALUES = 200_000;
+/** More than anything of the format holds, even a backup of all the sources a command line has room for. Each takes up a hundred bytes. */
+const MAX_VALUES = 1_000_000;
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
 
 /** The fields of one JSON object that came from outside. Every method throws DamagedError that names the field. */

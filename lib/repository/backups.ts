@@ -76,10 +76,7 @@ async function listIds(repository: Pick<Repository, 'remote'>, state: State): Pr
 }
 
 /** @returns the size of every header, by the backup's id */
-async function listSizes(
-  { remote }: Pick<Repository, 'remote'>,
-  state: State,
-): Promise<Map<string, number>> {
+async function listSizes({ remote }: Pick<Repository, 'remote'>, state: State): Promise<Map<string, number>> {
   const { prefix } = PLACES[state];
   const sizes = new Map<string, number>();
   for await (const { name, sizeBytes } of remote.list(prefix)) {
