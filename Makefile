@@ -6,7 +6,7 @@ rounds ?=
 
 # A setup that was cut short begins anew.
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check format build bench bench-quick bench-million bench-resume servers peers clean
+.PHONY: help setup demo test soak check format build bench bench-quick bench-million bench-resume servers peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -25,6 +25,10 @@ demo: setup ## back a sample tree up, kill the backup, resume it, restore, compa
 
 test: setup servers ## run the specs against real servers; only='journal sftp' runs those files
 	@node --disable-warning=ExperimentalWarning spec/run.ts $(only)
+
+soak: setup servers ## kill backups at random for a long while, then fuzz; kills=300 seed=1 life=7 only='sftp webdav'
+	@node --disable-warning=ExperimentalWarning spec/soak.ts kills='$(kills)' seed='$(seed)' life='$(life)' only='$(only)'
+	@FUZZ_RUNS=2000 node --disable-warning=ExperimentalWarning spec/run.ts fuzz
 
 check: setup ## type check, lint, format check
 	@tsc

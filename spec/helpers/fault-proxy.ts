@@ -39,7 +39,7 @@ export interface FaultProxy {
   refuse(): void;
   /** Every connection breaks, and nobody listens any more. */
   cut(): Promise<void>;
-  /** Listens again, on the same port. */
+  /** Listens again, on the same port; that it does already is fine. */
   mend(): Promise<void>;
 }
 
@@ -92,7 +92,7 @@ export async function withFaultProxy(
       await isDown;
     },
     async mend() {
-      listener = await listen(port, onConnection);
+      if (!listener.listening) listener = await listen(port, onConnection);
     },
   };
   try {
