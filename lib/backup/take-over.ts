@@ -83,12 +83,19 @@ export async function importCheckpoint(
   for await (const entry of readManifest(repository, journal, run.repository, header)) {
     // Read while it changed, or a moment after: its times do not tell whether it is still the same.
     if (entry.ctimeNs === 0n) continue;
+    // Nothing here is like that, and the journal has no room for it.
+    if (!fitsJournal(entry.mtimeNs) || ('device' in entry && !fitsJournal(entry.device))) continue;
     batch.push(importedEntry(entry));
     if (batch.length < BATCH) continue;
     importEntries(journal, run, batch);
     batch = [];
   }
   importEntries(journal, run, batch);
+}
+
+/** The format has 30 digits for a number, SQLite 64 bits. */
+function fitsJournal(number: bigint): boolean {
+  return BigInt.asIntN(64, number) === number;
 }
 
 /** Inode, device and ctime are another machine's, or another disk's: 0 says that they are not to be compared. */

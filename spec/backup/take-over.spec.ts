@@ -73,6 +73,22 @@ imported(
     }),
 );
 
+imported('with times and devices no system has is passed over, and the others are not', () =>
+  withJournal(async (lent) => {
+    const { uploadedFiles } = await planAfterImport(
+      lent,
+      [
+        entryAt('/docs/a', { mtimeNs: 10n ** 29n }),
+        entryAt('/docs/b', { mtimeNs: -(10n ** 29n) }),
+        entryAt('/docs/c', { type: 'block_device', size: 0n, specialDevice: 2n ** 64n }),
+        entryAt('/docs/d'),
+      ],
+      ['a', 'b', 'c', 'd'].map((name) => entryAt(`/docs/${name}`, HERE_AND_NOW)),
+    );
+    assert.is(uploadedFiles, 1);
+  }),
+);
+
 imported('and is gone by now is dropped', () =>
   withJournal(async (lent) => {
     const { totalFiles } = await planAfterImport(
