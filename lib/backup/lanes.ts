@@ -1,3 +1,5 @@
+import { SECONDS_A_PACK } from './pace.ts';
+
 /** How many packs are sent at once: more only while they bring more, fewer when the server pushes back. */
 export interface Lanes {
   count(): number;
@@ -18,6 +20,8 @@ export interface LanesOptions {
   /** To begin with. */
   readonly first: number;
   readonly most: number;
+  /** No pack is much larger than this. */
+  readonly largestPackBytes: number;
   /** @returns milliseconds that never go back */
   readonly now: () => number;
   readonly onChange?: (count: number) => void;
@@ -34,14 +38,13 @@ const MAY_WAIT = 0.25;
 /** After an attempt that brought nothing, or a server that pushed back; twice as long after each further one. */
 const HOLD_MS = 30_000;
 const LONGEST_HOLD_MS = 10 * 60_000;
-/** A lane that cannot send this in the time a pack should take would make every kill dearer. */
-const LEAST_BYTES_A_LANE_PER_SECOND = (1024 * 1024) / 4;
 
 /**
  * Doubles the lanes as long as that brings a quarter more, goes back when it does not, and halves them when the server
  * pushes back. What is judged is the throughput of all lanes together, in windows in which they had enough to send.
  */
-export function createLanes({ first, most, now, onChange = () => {} }: LanesOptions): Lanes {
+export function createLanes(options: LanesOptions): Lanes {
+  const { first, most, largestPackBytes, now, onChange = () => {} } = options;
   let count = Math.min(first, most);
   /** The lanes and bytes per second before the last doubling, until it is judged. */
   let attempt: { readonly count: number; readonly rate: number } | null = null;
@@ -81,7 +84,8 @@ export function createLanes({ first, most, now, onChange = () => {} }: LanesOpti
     if (attempt !== null) holdMs = HOLD_MS;
     attempt = null;
     const more = Math.min(most, 2 * count);
-    const isThin = rate / more < LEAST_BYTES_A_LANE_PER_SECOND;
+    // Packs that are made already stay as large as they are: on slower lanes every kill would be dearer.
+    const isThin = rate / more < largestPackBytes / SECONDS_A_PACK;
     if (starved || isThin || more === count || now() < holdUntilMs) return;
     attempt = { count, rate };
     change(more);

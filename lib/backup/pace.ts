@@ -9,7 +9,7 @@ export interface Pace {
 }
 
 /** A pack takes its lane about so long. */
-const SECONDS_A_PACK = 4;
+export const SECONDS_A_PACK = 4;
 const SMALLEST_BYTES = 1024 * 1024;
 const LARGEST_BYTES = 32 * 1024 * 1024;
 /** What all packs that exist at once may hold: those in flight, the one being built and the one in waiting. */

@@ -57,9 +57,12 @@ const MANIFEST_PACK_BYTES = 8 * 1024 * 1024;
 
 export function startUploader(deps: UploaderDeps): Uploader {
   const { journal, repository, run, compressOverBytes, progress, signal } = deps;
+  const firstPacks = deps.lanes + SPARE_BUFFERS;
+  const pace = deps.packBytes === undefined ? createPace(firstPacks) : steadyPace(deps.packBytes);
   const lanes = createLanes({
     first: deps.lanes,
     most: deps.mostLanes ?? deps.lanes,
+    largestPackBytes: pace.largestBytes,
     now: () => performance.now(),
     onChange(count) {
       progress({ type: 'lanes', lanes: count });
@@ -68,7 +71,6 @@ export function startUploader(deps: UploaderDeps): Uploader {
   });
   noteLanes(journal, run, lanes.count());
   const packs = () => lanes.count() + SPARE_BUFFERS;
-  const pace = deps.packBytes === undefined ? createPace(packs()) : steadyPace(deps.packBytes);
   const { keys, config, remote } = repository;
   let nextNumber = 1;
   let sentBytes = 0;

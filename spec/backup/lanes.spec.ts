@@ -25,7 +25,13 @@ interface Simulation {
 function simulate(most = 16): Simulation {
   let nowMs = 0;
   const counts = [4];
-  const lanes = createLanes({ first: 4, most, now: () => nowMs, onChange: (count) => counts.push(count) });
+  const lanes = createLanes({
+    first: 4,
+    most,
+    largestPackBytes: 10 * MB,
+    now: () => nowMs,
+    onChange: (count) => counts.push(count),
+  });
   return {
     lanes,
     counts,
@@ -78,10 +84,13 @@ number('stays where the lanes wait for something to send', () => {
   assert.equal(counts, [4]);
 });
 
-number('stays where each of more lanes would take longer than four seconds for the smallest pack', () => {
-  const { counts, run } = simulate();
-  run(600, line(0.3 * MB, 1.9 * MB));
-  assert.equal(counts, [4]);
+number('stays where each of more lanes would take longer than four seconds for a pack', () => {
+  const slow = simulate();
+  slow.run(600, line(4.9 * MB, 1000 * MB));
+  assert.equal(slow.counts, [4]);
+  const fast = simulate();
+  fast.run(600, line(5.1 * MB, 1000 * MB));
+  assert.equal(fast.counts, [4, 8, 16]);
 });
 
 number(
