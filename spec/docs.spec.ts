@@ -238,6 +238,13 @@ pages('name files and functions of the sources that are there', () => {
   assert.equal(wrong, []);
 });
 
+pages('of reliability name the spec that shows it for each fault', () => {
+  const rows = [...read('docs/reliability.md').matchAll(/^\| (?!fault |---)(.+)\|$/gm)].map(([, row = '']) => row);
+  assert.ok(rows.length > 40);
+  const without = rows.filter((row) => !/\|[^|]*`spec\/[\w/.-]+\.ts`[^|]*$/.test(row));
+  assert.equal(without, []);
+});
+
 pages('explain messages that the program prints', () => {
   const sources = [...filesUnder('lib', '.ts'), 'bin/skylock'].map(read).join('\n');
   const quoted = [...read('docs/troubleshooting.md').matchAll(/^### `([^`]+)`$/gm)].map(
