@@ -239,7 +239,9 @@ pages('name files and functions of the sources that are there', () => {
 });
 
 pages('of reliability name the spec that shows it for each fault', () => {
-  const rows = [...read('docs/reliability.md').matchAll(/^\| (?!fault |---)(.+)\|$/gm)].map(([, row = '']) => row);
+  const rows = [...read('docs/reliability.md').matchAll(/^\| (?!fault |---)(.+)\|$/gm)].map(
+    ([, row = '']) => row,
+  );
   assert.ok(rows.length > 40);
   const without = rows.filter((row) => !/\|[^|]*`spec\/[\w/.-]+\.ts`[^|]*$/.test(row));
   assert.equal(without, []);
