@@ -96,29 +96,29 @@ export function differentMoments(moments: readonly string[]): string[] {
   return [...new Set(different)];
 }
 
-/** What has to be true after a kill, before anything else runs: what is published holds `source`, and nobody says more than is so. */
+/** What has to be true after a kill, before anything else runs, while `source` is as it was: nobody says more than is so. */
 export async function assertNothingFalse(machine: Machine, place: Place, source: string): Promise<void> {
   const repository = await repositoryAt(place);
   for (const backupId of namesIn(place, 'backups')) await assertHolds(repository, backupId, [source]);
   await assertHonest(machine, place);
+  const { complete, uploaded } = readJournal(machine);
+  for (const file of machine.stateFiles().filter((path) => path.endsWith('.json'))) {
+    const state = readState(file);
+    if (complete.includes(state.backup_id)) continue; // it was about to be removed
+    const more = state.uploaded_files.filter((path) => !uploaded.includes(path));
+    assert.equal(more, [], 'files the state file lists and the journal does not');
+  }
 }
 
-/** What indexes, the journal and the state file say is so. */
+/** What indexes and the journal say is so. */
 export async function assertHonest(machine: Machine, place: Place): Promise<void> {
   const indexed = await indexedPacks(await repositoryAt(place));
   for (const [pack, sizeBytes] of indexed) assertPack(place, pack, sizeBytes, 'an index');
-
   const journal = readJournal(machine);
   for (const { name, size } of journal.packs) assertPack(place, name, size, 'the journal');
   assert.equal(journal.broken, [], 'files that count as uploaded and miss a chunk');
   const published = namesIn(place, 'backups');
   for (const backupId of journal.complete) assert.ok(published.includes(backupId), `${backupId} is complete`);
-  for (const file of machine.stateFiles().filter((path) => path.endsWith('.json'))) {
-    const state = readState(file);
-    if (journal.complete.includes(state.backup_id)) continue; // it was about to be removed
-    const more = state.uploaded_files.filter((path) => !journal.uploaded.includes(path));
-    assert.equal(more, [], 'files the state file lists and the journal does not');
-  }
 }
 
 /**
