@@ -131,6 +131,17 @@ for (const side of ['program', 'server'] as const) {
   );
 }
 
+line('is gone when the server has left it half-closed, whatever the program still sends', () =>
+  withConnection(async ({ proxy, program, server, lane }) => {
+    lane.endTowards('server');
+    await until(() => server.fate.includes('end'));
+    server.socket.end();
+    await until(() => program.fate.includes('end'));
+    program.socket.write('to nobody');
+    await until(() => proxy.lanes().length === 0);
+  }),
+);
+
 line('refuses those who come, until it is mended', () =>
   withConnection(async ({ proxy, program, server, connect }) => {
     proxy.refuse();

@@ -120,12 +120,12 @@ function openLane(program: Socket, server: Socket, { takeTurn, delayMs }: Line):
     for await (const bytes of program.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       await takeTurn(bytes.length);
       await stalled?.promise;
-      if (server.destroyed) return;
+      if (server.destroyed) return cut();
       if (server.writableEnded) continue; // half-closed: swallowed
       const passed = bytes.subarray(0, cutAtBytes - sentBytes);
       sentBytes += passed.length;
       const isTaken = server.write(passed);
-      if (sentBytes >= cutAtBytes) return server.destroySoon();
+      if (sentBytes >= cutAtBytes) return void server.end(cut);
       if (!isTaken) await once(server, 'drain');
     }
     server.end();
