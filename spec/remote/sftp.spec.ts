@@ -247,7 +247,12 @@ lanes('stay on as many connections as they may have', () =>
 lanes('are as many as connections where a connection takes only one', () =>
   withSshd({ maxSessions: 1 }, (server) =>
     withRemote(server, { settings: { lanes: 4, maxConnections: 3 } }, async (remote) => {
-      assert.is(await putAtOnce(remote, 4, server), 3);
+      // Where logging in takes longer than what is sent, the first time may do with fewer.
+      let most = 0;
+      for (let time = 0; time < 10 && most < 3; time += 1) {
+        most = Math.max(most, await putAtOnce(remote, 4, server));
+      }
+      assert.is(most, 3);
       assert.equal((await names(remote)).length, 4);
     }),
   ),
@@ -332,7 +337,7 @@ lanes('ask again for a second connection after a while', () => {
       await remote.stat('x');
       letsIn = false;
       await putAtOnce(remote, 4, server, MIB);
-      assert.is(server.connections(), 1);
+      await until(() => server.connections() === 1); // the one that was refused may be on its way out
       letsIn = true;
       for (let time = 0; time < 20 && server.connections() < 2; time += 1) {
         await putAtOnce(remote, 4, server, MIB);
