@@ -38,6 +38,7 @@ proved(
         const source = join(machine.home, 'source');
         writeNoise(source, 12, 1_000_000);
         await machine.succeeds(['init']);
+        place.line.limit(6_000_000); // or it might be done before it is killed
         const first = machine.start(['backup', '--direct', '--json', source]);
         const uploaded = () =>
           Math.max(0, ...first.events().map(({ uploaded_files }) => Number(uploaded_files ?? 0)));
