@@ -55,14 +55,12 @@ export interface RunPlan {
   readonly changes: readonly PlannedChange[];
   /** Before it begins. */
   readonly losesJournal: boolean;
+  /** What the person does before it, when the run before has come to its end: there is to be something to do. */
+  readonly work: readonly string[];
 }
 
-/** What one backup goes through: runs that are killed, and a last one that is not. */
-export interface RoundPlan {
-  readonly runs: readonly RunPlan[];
-  /** Between the rounds a person goes on working. */
-  readonly changes: readonly PlannedChange[];
-}
+/** Runs that are killed, and a last one that is not. */
+export type RoundPlan = readonly RunPlan[];
 
 const MIB = 1024 * 1024;
 
@@ -89,11 +87,12 @@ export function planLife(seed: string, moments: readonly string[], hasLine: bool
     // The last run of a round is to find the sources at rest.
     changes: kill !== null && upTo(1) === 0 ? list(3, () => change(2000)) : [],
     losesJournal: upTo(24) === 0,
+    work: Array.from({ length: 4 + upTo(6) }, () => change(0).seed),
   });
-  return Array.from({ length: 1 + upTo(2) }, () => ({
-    changes: list(10, () => change(0)),
-    runs: [...Array.from({ length: 1 + upTo(7) }, () => run(planKill(random, moments))), run(null)],
-  }));
+  return Array.from({ length: 1 + upTo(2) }, () => [
+    ...Array.from({ length: 1 + upTo(7) }, () => run(planKill(random, moments))),
+    run(null),
+  ]);
 }
 
 function planKill(random: Random, moments: readonly string[]): PlannedKill {
@@ -103,7 +102,7 @@ function planKill(random: Random, moments: readonly string[]): PlannedKill {
     case 1:
       return { by: 'moment', moment: pick(random, moments) };
     default:
-      return { by: 'bytes', bytes: random.below(8 * MIB) };
+      return { by: 'bytes', bytes: random.below(5 * MIB) };
   }
 }
 

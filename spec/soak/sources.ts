@@ -67,6 +67,7 @@ const CHANGES: readonly ((path: string, random: Random) => void)[] = [
   (path) => rmSync(path),
   (path, random) => renameSync(path, join(dirname(path), `moved ${random.below(100)}`)),
   (path, random) => writeFileSync(`${path} new`, random.bytes(random.below(500_000))),
+  (path, random) => writeFileSync(`${path} film`, random.bytes(random.below(MOST_LARGE_BYTES))),
   (path, random) => chmodSync(path, random.below(2) === 0 ? 0o600 : 0o755),
   (path) => {
     rmSync(path);
