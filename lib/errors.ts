@@ -69,17 +69,21 @@ export interface RemoteErrorOptions extends ErrorOptions {
   readonly retryable: boolean;
   /** The remote asked to be left alone for so long (HTTP Retry-After), in milliseconds. */
   readonly retryAfterMs?: number;
+  /** The server has enough: fewer requests, or connections, at once would help. */
+  readonly pushesBack?: boolean;
 }
 
 /** The remote, or the way to it, failed. Adapters translate their library's errors into this one, once. */
 export class RemoteError extends SkylockError {
   readonly retryable: boolean;
   readonly retryAfterMs: number | undefined;
+  readonly pushesBack: boolean;
 
-  constructor(message: string, { retryable, retryAfterMs, ...options }: RemoteErrorOptions) {
+  constructor(message: string, { retryable, retryAfterMs, pushesBack, ...options }: RemoteErrorOptions) {
     super(message, options);
     this.retryable = retryable;
     this.retryAfterMs = retryAfterMs;
+    this.pushesBack = pushesBack ?? retryAfterMs !== undefined;
   }
 }
 

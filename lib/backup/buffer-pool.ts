@@ -17,19 +17,27 @@ export function createBufferPool(firstCount: number, sizeBytes: number): BufferP
   const waiting: (() => void)[] = [];
   let count = firstCount;
   let made = 0;
+  /** Who was told that it is ready takes one later, and not before the limit may have changed. */
+  let promised = false;
   const dropTooMany = () => {
-    while (made > count && free.pop() !== undefined) made -= 1;
+    while (made > count && free.length > (promised ? 1 : 0)) {
+      free.pop();
+      made -= 1;
+    }
   };
   return {
     async ready() {
       while (free.length === 0 && made >= count) {
         await new Promise<void>((resolve) => waiting.push(resolve));
       }
+      promised = true;
     },
     take() {
       const buffer = free.pop();
+      const wasPromised = promised;
+      promised = false;
       if (buffer) return buffer;
-      if (made >= count) throw new Error('no buffer is free');
+      if (made >= count && !wasPromised) throw new Error('no buffer is free');
       made += 1;
       return Buffer.allocUnsafeSlow(sizeBytes);
     },

@@ -7,7 +7,7 @@ export interface Lanes {
   sent(bytes: number): void;
   /** A lane had nothing to send for so long. */
   waited(ms: number): void;
-  /** The server refused what a lane sent, or broke off. */
+  /** The server has enough, and said so to a lane. */
   pushedBack(): void;
 }
 

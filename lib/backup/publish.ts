@@ -8,6 +8,7 @@ import type { Owner } from '../journal/owner.ts';
 import { isKnownChunk } from '../journal/packs.ts';
 import { type Run, renameRun, totalsOf } from '../journal/runs.ts';
 import { putBackup, readBackup } from '../repository/backups.ts';
+import { repositoryExists } from '../repository/create.ts';
 import { putIndexes } from '../repository/indexes.ts';
 import type { Repository } from '../repository/repository.ts';
 import { cutManifest, type ManifestCounts, manifestEntry } from './manifest.ts';
@@ -41,7 +42,8 @@ export async function publish(facts: BackupFacts, deps: PublishDeps): Promise<Ba
   }
   const assembled = await assemble('complete', facts, deps);
   refuseUnknownChunks(assembled, deps);
-  const header = { ...assembled, backupId: await freeId(assembled, deps) };
+  const [backupId] = await Promise.all([freeId(assembled, deps), refuseStrangePlace(repository)]);
+  const header = { ...assembled, backupId };
   await putBackup(repository, header);
   return header;
 }
@@ -117,6 +119,17 @@ async function uploadManifest(
 }
 
 /** The manifest goes the way files go, but no entry of the journal waits for it. */
+/** Where a disk of the server was unmounted meanwhile, what was sent since lies in a folder that is no repository. */
+async function refuseStrangePlace({ remote }: PublishDeps['repository']): Promise<void> {
+  if (await repositoryExists(remote)) return;
+  throw new SkylockError(`publish backup: the repository is gone from ${remote.url}`, {
+    hints: [
+      'If it lies on a disk that was unmounted meanwhile, mount it and run the same command again.',
+      'What was sent since then is looked for, and sent again where it is missing.',
+    ],
+  });
+}
+
 function manifestInHand(): FileInHand {
   return { entry: 0n, path: Buffer.alloc(0), sizeBytes: Number.POSITIVE_INFINITY, attempt: 1 };
 }

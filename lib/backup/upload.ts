@@ -1,4 +1,4 @@
-import { InterruptedError } from '../errors.ts';
+import { InterruptedError, type RemoteError } from '../errors.ts';
 import type { Progress } from '../progress.ts';
 import type { Remote } from '../remote/remote.ts';
 import { packName } from '../repository/repository.ts';
@@ -106,7 +106,8 @@ async function put(
   report(0);
   const begunAt = performance.now();
   try {
-    await remote.put(packName(name), bytes, { signal, onSent: report, onRetry: lanes.pushedBack });
+    const onRetry = ({ pushesBack }: RemoteError) => pushesBack && lanes.pushedBack();
+    await remote.put(packName(name), bytes, { signal, onSent: report, onRetry });
     onPut?.(bytes.length, performance.now() - begunAt);
   } finally {
     progress({ type: 'lane', lane, pack: null });

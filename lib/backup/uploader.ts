@@ -69,7 +69,6 @@ export function startUploader(deps: UploaderDeps): Uploader {
       noteLanes(journal, run, count);
     },
   });
-  noteLanes(journal, run, lanes.count());
   const packs = () => lanes.count() + SPARE_BUFFERS;
   const { keys, config, remote } = repository;
   let nextNumber = 1;
@@ -109,6 +108,7 @@ export function startUploader(deps: UploaderDeps): Uploader {
     stop: packer.stop,
 
     uploadFiles({ expect, settle }) {
+      noteLanes(journal, run, lanes.count());
       const handlers = {
         expect(batch: Batch) {
           nextNumber = batch.number + 1;

@@ -1,3 +1,5 @@
+import type { RemoteError } from '../errors.ts';
+
 /** A run of an object's bytes. */
 export interface ByteRange {
   readonly offset: number;
@@ -14,8 +16,8 @@ export interface PutOptions {
   readonly signal?: AbortSignal;
   /** Called with the bytes handed to the remote so far; never more than the object's size. */
   readonly onSent?: (sentBytes: number) => void;
-  /** Called when a try has failed and another will follow. */
-  readonly onRetry?: () => void;
+  /** Called with what a try has failed of, when another will follow. */
+  readonly onRetry?: (error: RemoteError) => void;
 }
 
 /**

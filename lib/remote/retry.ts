@@ -88,7 +88,7 @@ function retrier(url: string, policy: RetryPolicy, closing: AbortSignal): Retry 
         if (!(error instanceof RemoteError && error.retryable)) throw error;
         const delayMs = delayAfter(error, tryNumber);
         onRetry?.(error.message, delayMs);
-        options.onRetry?.();
+        options.onRetry?.(error);
         const sleepsAt = now();
         await sleep(delayMs, stop).catch((sleepError: unknown) => {
           stop.throwIfAborted();

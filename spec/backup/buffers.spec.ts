@@ -57,6 +57,20 @@ pool('wakes one who waits for each buffer that comes back', async () => {
   await Promise.all(waiting);
 });
 
+pool('keeps what it has promised when fewer may exist from then on', async () => {
+  const buffers = createBufferPool(3, 100);
+  const taken = [buffers.take(), buffers.take(), buffers.take()];
+  buffers.giveBack(taken.pop()!);
+  await buffers.ready();
+  buffers.limit(1);
+  buffers.giveBack(taken.pop()!);
+  buffers.take();
+  const ready = buffers.ready();
+  assert.is(await isSettled(ready), false, 'two are out, and one may be');
+  for (const one of taken) buffers.giveBack(one);
+  assert.is(await isSettled(ready), false, 'the promised one is still out');
+});
+
 pool.run();
 
 const turns = suite('batches that are made turn by turn');

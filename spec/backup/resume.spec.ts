@@ -16,7 +16,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { BackupSummary } from '../../lib/backup/backup.ts';
-import { RemoteError } from '../../lib/errors.ts';
+import { RemoteError, SkylockError } from '../../lib/errors.ts';
 import type { Journal } from '../../lib/journal/database.ts';
 import { memoryRemote } from '../../lib/remote/memory.ts';
 import type { Remote } from '../../lib/remote/remote.ts';
@@ -306,6 +306,22 @@ for (const [what, damage] of Object.entries({
     }),
   );
 }
+
+lost('with all else, as a disk that was unmounted, gets no backup until it is there again', () =>
+  withTreeBehind(async (machine) => {
+    const whole = new Map(machine.objects);
+    const { id } = await breakAfter(machine, 3);
+    const sent = new Map(machine.objects);
+    machine.objects.clear();
+    const remote = memoryRemote(machine.objects);
+    const backup = machine.backUp({ sources: [machine.source], remote });
+    await assertRejects(() => backup, SkylockError, /^publish backup: the repository is gone from /);
+    assert.not.ok([...machine.objects.keys()].some((name) => name.startsWith('backups/')));
+    machine.objects.clear();
+    for (const [name, bytes] of [...whole, ...sent]) machine.objects.set(name, bytes);
+    assert.is((await assertBacksUp(machine)).backupId, id);
+  }),
+);
 
 lost('all of them gets them all again', () =>
   withTreeBehind(async (machine) => {

@@ -209,7 +209,7 @@ uploading('lets what is in flight end when there are fewer lanes, and begins no 
   assert.equal(settled, [3, 2, 1, 4, 5, 6]);
 });
 
-uploading('tells the lanes what went through, each byte once, and what was tried again', async () => {
+uploading('tells the lanes what went through, and when the server has enough', async () => {
   const lanes = settableLanes(1);
   const remote = memoryRemote();
   const [batch] = makeBatches(1);
@@ -218,7 +218,8 @@ uploading('tells the lanes what went through, each byte once, and what was tried
     ...remote,
     async put(name, bytes, options) {
       options?.onSent?.(size / 2);
-      options?.onRetry?.();
+      options?.onRetry?.(new RemoteError('cut off', { retryable: true }));
+      options?.onRetry?.(new RemoteError('HTTP 429', { retryable: true, pushesBack: true }));
       options?.onSent?.(0);
       await remote.put(name, bytes, options);
     },

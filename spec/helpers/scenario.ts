@@ -12,14 +12,14 @@ import { decodeManifest, type Entry, splitChunkIds } from '../../lib/format/mani
 import { openFrame, packKey } from '../../lib/format/pack.ts';
 import type { PackEntry } from '../../lib/format/pack-directory.ts';
 import { decodePackIndex } from '../../lib/format/pack-index.ts';
-import type { RepositoryConfig } from '../../lib/format/repository-config.ts';
+import { encodeRepositoryConfig, type RepositoryConfig } from '../../lib/format/repository-config.ts';
 import { type Journal, openJournal } from '../../lib/journal/database.ts';
 import { identifyProcess, type Owner } from '../../lib/journal/owner.ts';
 import { rememberRepository } from '../../lib/journal/repositories.ts';
 import type { ProgressEvent } from '../../lib/progress.ts';
 import { memoryRemote } from '../../lib/remote/memory.ts';
 import type { Remote } from '../../lib/remote/remote.ts';
-import type { Repository } from '../../lib/repository/repository.ts';
+import { CONFIG_NAME, type Repository } from '../../lib/repository/repository.ts';
 import { withFolder } from './temporary.ts';
 import { type Fact, factsOf, factsOfContent } from './tree.ts';
 
@@ -74,6 +74,7 @@ export async function withMachine<T>(use: (machine: Machine) => Promise<T>): Pro
 
 /** @param objects the remote's: two machines may share them */
 export function machineIn(folder: string, objects: Map<string, Buffer>): Machine {
+  objects.set(CONFIG_NAME, encodeRepositoryConfig(CONFIG, scenarioKeys()));
   const source = join(folder, 'source');
   const stateFolder = join(folder, 'data', 'resume_state');
   const journalFile = join(folder, 'data', 'journal.db');

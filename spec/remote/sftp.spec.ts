@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { userInfo } from 'node:os';
@@ -402,6 +402,33 @@ trouble('whose every lane breaks at once fails every call, and goes on', () =>
       assert.ok(errors.length >= 1);
       assert.ok(errors.every((error) => error instanceof RemoteError && error.retryable));
       await putAtOnce(remote, 4, server);
+    }),
+  ),
+);
+
+trouble('whose server exchanges keys again and again goes on with all its lanes', () =>
+  withSshd({ config: ['RekeyLimit 300K'] }, (server) =>
+    withRemote(server, { settings: { lanes: 4, maxConnections: 2 } }, async (remote) => {
+      const bytes = Array.from({ length: 6 }, (_, n) => Buffer.alloc(2 * MIB, n));
+      await Promise.all(bytes.map((one, n) => remote.put(`x${n}`, one)));
+      for (const [n, one] of bytes.entries()) assert.ok((await remote.get(`x${n}`))?.equals(one));
+    }),
+  ),
+);
+
+trouble('whose repository has gone is not begun anew', () =>
+  withSshd({}, (server) =>
+    withRemote(server, async (remote) => {
+      await remote.put('packs/ab/x', Buffer.from('1'));
+      renameSync(server.root, `${server.root}.unplugged`);
+      const error = await failure(remote.put('packs/cd/y', Buffer.from('2')));
+      assert.not.ok(error.retryable);
+      assert.match(error.message, /the folder of the repository is gone$/);
+      assert.not.ok(existsSync(server.root));
+      renameSync(`${server.root}.unplugged`, server.root);
+      rmSync(join(server.root, 'packs'), { recursive: true });
+      await remote.put('packs/ab/z', Buffer.from('3'));
+      assert.ok(await remote.stat('packs/ab/z'), 'folders below it are made anew');
     }),
   ),
 );

@@ -59,6 +59,7 @@ export function connectionFailure(doing: string, error: unknown): RemoteError {
   if (isTooMany(error)) {
     return new RemoteError(`${doing}: the server takes no more connections`, {
       retryable: true,
+      pushesBack: true,
       hints: ['Others to the same account are open; --connections says how many Skylock may make.'],
       cause: error,
     });

@@ -29,10 +29,12 @@ export function makeAhead(channel: SftpChannel, folders: readonly string[]): voi
 /**
  * Does something in `folder`, and once more after making the folder when it failed in the way in which it fails without it.
  * Servers are not of one mind: some say that there is no such file, some only that it failed.
+ * @param mayMake of that folder or one above it; where one is missing that may not be made, it fails for good
  */
 export async function inFolder<T>(
   channel: SftpChannel,
   folder: string,
+  mayMake: (folder: string) => boolean,
   action: () => Promise<T>,
 ): Promise<T> {
   try {
@@ -41,13 +43,24 @@ export async function inFolder<T>(
     const status = statusOf(error);
     if (status !== STATUS.noSuchFile && status !== STATUS.failure) throw error;
     if (status === STATUS.failure && (await statPath(channel, folder)) !== null) throw error;
-    await makeFolder(channel, folder);
+    await makeFolder(channel, folder, mayMake);
     return action();
   }
 }
 
 /** Makes a folder (mode 0700) and those above it; that somebody else makes them at the same moment is fine. */
-async function makeFolder(channel: SftpChannel, folder: string): Promise<void> {
+async function makeFolder(
+  channel: SftpChannel,
+  folder: string,
+  mayMake: (folder: string) => boolean,
+): Promise<void> {
+  if (!mayMake(folder)) {
+    // To begin a repository that is gone anew, on the disk below perhaps, would hide that.
+    throw new RemoteError(`make folder ${folder}: the folder of the repository is gone`, {
+      retryable: false,
+      hints: ['If it lies on a disk that was unmounted meanwhile, mount it and run the same command again.'],
+    });
+  }
   const make = () => channel.request((sftp, done) => sftp.mkdir(folder, { mode: 0o700 }, done as () => void));
   const there = async (error: unknown): Promise<boolean> => {
     const stats = statusOf(error) === null ? null : await statPath(channel, folder);
@@ -64,7 +77,7 @@ async function makeFolder(channel: SftpChannel, folder: string): Promise<void> {
     if (await there(error)) return;
     const above = posix.dirname(folder);
     if (above === folder || statusOf(error) === null) throw error;
-    await makeFolder(channel, above);
+    await makeFolder(channel, above, mayMake);
   }
   try {
     await make();

@@ -34,13 +34,16 @@ export async function putFile(
   const root = posix.dirname(posix.dirname(temporary));
   const below = [posix.dirname(temporary), posix.dirname(folder), folder];
   const needed = below.filter((one) => one.length > root.length);
+  // The first put may be that of a new repository.
+  const isNew = folders.size === 0;
+  const mayMake = (one: string) => isNew || one.length > root.length;
   let handle: Buffer | null = null;
   try {
     makeAhead(
       channel,
       needed.filter((one) => !folders.has(one)),
     );
-    handle = await inFolder(channel, posix.dirname(temporary), () =>
+    handle = await inFolder(channel, posix.dirname(temporary), mayMake, () =>
       channel.request<Buffer>((sftp, done) => sftp.open(temporary, 'wx', 0o600, done)),
     );
     const storedBytes = await upload(channel, handle, bytes, options, state);
@@ -50,7 +53,7 @@ export async function putFile(
     }
     options.signal?.throwIfAborted();
     // Second order: only now, whole and durable, does it get its name.
-    await inFolder(channel, folder, () => replace(channel, temporary, path));
+    await inFolder(channel, folder, mayMake, () => replace(channel, temporary, path));
     for (const one of needed) folders.add(one);
   } catch (error) {
     const failure = await explain(channel, doing, posix.dirname(temporary), bytes.length, error);

@@ -45,6 +45,8 @@ const RETRYABLE_4XX = [408, 421, 423, 425, 429];
 /** Not implemented, version not supported, insufficient storage, loop detected. */
 const FINAL_5XX = [501, 505, 507, 508];
 
+const PUSHES_BACK = [429, 503];
+
 /** The server has answered, though not with what was asked for. */
 export class AnswerError extends RemoteError {
   /** HTTP's number for it. */
@@ -71,6 +73,7 @@ export function statusFailure(doing: string, { status, headers }: Answered): Ans
     status,
     retryable,
     hints,
+    pushesBack: PUSHES_BACK.includes(status),
     ...(retryAfterMs === null ? {} : { retryAfterMs }),
   });
 }
