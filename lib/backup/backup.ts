@@ -10,6 +10,7 @@ import {
   interruptRun,
   isAbandoned,
   isKnownBackupId,
+  noteLanes,
   type Run,
   unfinishedBackupId,
 } from '../journal/runs.ts';
@@ -187,6 +188,7 @@ async function backUpClaimed(
   const { journal, repository, progress, signal, now } = deps;
   const { sourcePaths, host, owner, program, lanes, compressOverBytes } = request;
   const { checkpointEveryMs = CHECKPOINT_EVERY_MS, verifyResume = false } = request;
+  noteLanes(journal, run, lanes);
   progress({
     type: 'backup_started',
     backupId: run.backupId,

@@ -108,7 +108,6 @@ export function startUploader(deps: UploaderDeps): Uploader {
     stop: packer.stop,
 
     uploadFiles({ expect, settle }) {
-      noteLanes(journal, run, lanes.count());
       const handlers = {
         expect(batch: Batch) {
           nextNumber = batch.number + 1;

@@ -1,6 +1,6 @@
 import { loadConfig } from '../config/config.ts';
 import { dataPaths } from '../config/paths.ts';
-import { EXIT, SkylockError } from '../errors.ts';
+import { EXIT, SkylockError, UsageError } from '../errors.ts';
 import type { BackupHeader } from '../format/backup-header.ts';
 import type { UnfinishedRun } from '../journal/unfinished.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -48,12 +48,17 @@ interface Here {
   readonly remote: string;
 }
 
-/** @returns the remote a backup goes to that names none */
+/** @returns the remote a backup goes to that names none; none is like one whose URL makes no sense */
 async function usualRemote(cli: Cli): Promise<string> {
   const { remote } = loadConfig({ ...cli, flags: {} });
   const { formatRemoteUrl, parseRemoteUrl } = await import('../remote/url.ts');
   const { defaultRepository } = dataPaths(cli.env, cli.home);
-  return formatRemoteUrl(parseRemoteUrl(remote ?? defaultRepository, cli.cwd));
+  try {
+    return formatRemoteUrl(parseRemoteUrl(remote ?? defaultRepository, cli.cwd));
+  } catch (error) {
+    if (error instanceof UsageError) return '';
+    throw error;
+  }
 }
 
 async function runsOfJournal(cli: Cli, flags: Flags): Promise<UnfinishedRun[]> {

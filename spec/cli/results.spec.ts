@@ -239,6 +239,8 @@ status('tells of each unfinished run how far it is, where, since when, and what 
         named.stdout.includes(`skylock backup --direct --remote ${place.url} '${first}'`),
         named.stdout,
       );
+      const none = await machine.succeeds(['resume-status', one], { env: { SKYLOCK_REMOTE: 'ftp://x/y' } });
+      assert.ok(none.stdout.includes('--remote'), none.stdout);
 
       const { started_at, last_updated, uploaded_bytes, host, ...told } = await jsonOf(
         machine,
