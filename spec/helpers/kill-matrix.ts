@@ -118,13 +118,10 @@ async function killAt(moment: string, name: string, bench: Bench, clean: Clean):
     const isComplete = moments.includes('after record run.state 1');
     const [stateFile] = machine.stateFiles().filter((file) => file.endsWith('.json'));
     if (!isComplete) {
-      const checkpoints = moments.filter((one) => one.startsWith('after name checkpoint')).length;
-      assert.is(
-        stateFile !== undefined,
-        moments.includes('after name state file 1'),
-        'there is a state file',
-      );
-      assert.is(namesIn(place, 'resume').length, checkpoints, 'there is a checkpoint');
+      const hasState = moments.includes('after name state file 1');
+      assert.is(stateFile !== undefined, hasState, 'there is a state file');
+      const hasCheckpoint = moments.some((one) => one.startsWith('after name checkpoint'));
+      assert.ok(!hasCheckpoint || namesIn(place, 'resume').length === 1, 'there is a checkpoint');
     }
 
     const second = await machine.run(['backup', '--direct', '--json', source]);
