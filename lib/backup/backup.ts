@@ -1,21 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SkylockError, UsageError } from '../errors.ts';
 import type { BackupHeader } from '../format/backup-header.ts';
+import { isKnownBackupId } from '../journal/backup-ids.ts';
 import type { Journal } from '../journal/database.ts';
-import { demoteBrokenFiles } from '../journal/entries.ts';
 import type { Owner } from '../journal/owner.ts';
 import {
   claimRun,
   completeRun,
   interruptRun,
   isAbandoned,
-  isKnownBackupId,
-  noteLanes,
   type Run,
   unfinishedBackupId,
 } from '../journal/runs.ts';
 import { openStateFile, type StateFile } from '../journal/state-file.ts';
+import { noteLanes } from '../journal/totals.ts';
 import { abandonExpiredRuns } from '../journal/unfinished.ts';
+import { demoteBrokenFiles } from '../journal/uploaded-entries.ts';
 import type { Progress } from '../progress.ts';
 import { listBackupIds, readCheckpoints, removeCheckpoint } from '../repository/backups.ts';
 import type { Repository } from '../repository/repository.ts';

@@ -1,6 +1,7 @@
 import type { Journal } from '../journal/database.ts';
-import { markUnreadable, type ReadFile, recordUploaded, resetEntry } from '../journal/entries.ts';
+import { resetEntry } from '../journal/planned-entries.ts';
 import type { Run } from '../journal/runs.ts';
+import { markUnreadable, type ReadFile, recordUploaded } from '../journal/uploading.ts';
 import { type Batch, durablePack } from './pack.ts';
 import type { FileInHand } from './read.ts';
 

@@ -1,15 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
 import { InterruptedError } from '../errors.ts';
 import type { Journal } from '../journal/database.ts';
-import {
-  applyPlan,
-  type Entry,
-  type JournalEntry,
-  journalEntries,
-  type PlanBatch,
-  partlyUploadedBytes,
-} from '../journal/entries.ts';
-import { type Run, recordTotals, type Totals } from '../journal/runs.ts';
+import { type Entry, type JournalEntry, journalEntries } from '../journal/entries.ts';
+import { partlyUploadedBytes } from '../journal/pieces.ts';
+import { applyPlan, type PlanBatch } from '../journal/planned-entries.ts';
+import type { Run } from '../journal/runs.ts';
+import { recordTotals, type Totals } from '../journal/totals.ts';
 import type { Progress } from '../progress.ts';
 import type { Found } from './scan.ts';
 

@@ -4,15 +4,11 @@ import { InterruptedError } from '../errors.ts';
 import { createChunker } from '../format/chunker.ts';
 import { chunkId } from '../format/keys.ts';
 import type { Journal } from '../journal/database.ts';
-import {
-  chunkAt,
-  type Entry,
-  type JournalEntry,
-  journalEntries,
-  resetEntry,
-  uploadedContent,
-} from '../journal/entries.ts';
+import { type Entry, type JournalEntry, journalEntries } from '../journal/entries.ts';
+import { chunkAt } from '../journal/pieces.ts';
+import { resetEntry } from '../journal/planned-entries.ts';
 import type { Run } from '../journal/runs.ts';
+import { uploadedContent } from '../journal/uploaded-entries.ts';
 import type { Progress } from '../progress.ts';
 import type { Repository } from '../repository/repository.ts';
 import { formatCount } from '../units.ts';

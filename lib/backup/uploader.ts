@@ -1,7 +1,8 @@
 import { PACK_OVERHEAD_BYTES } from '../format/pack.ts';
 import type { Journal } from '../journal/database.ts';
 import { isKnownChunk } from '../journal/packs.ts';
-import { noteLanes, type Run } from '../journal/runs.ts';
+import type { Run } from '../journal/runs.ts';
+import { noteLanes } from '../journal/totals.ts';
 import type { Progress } from '../progress.ts';
 import type { Repository } from '../repository/repository.ts';
 import { createBufferPool } from './buffer-pool.ts';

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { LockedError } from '../errors.ts';
+import { backupIdAt, freeInstant } from './backup-ids.ts';
 import type { Journal } from './database.ts';
 import { livingOwner, type Owner } from './owner.ts';
 import { joinPaths } from './source-paths.ts';
@@ -96,19 +97,6 @@ const insertRun = statement<{
   }),
 );
 
-const findBackupId = statement<{ backupId: string }>()((db, { backupId }) =>
-  db.selectFrom('run').select('id').where('backup_id', '=', backupId),
-);
-
-const updateLanes = statement<{ id: number; lanes: number }>()((db, p) =>
-  db.updateTable('run').set({ lanes: p.lanes }).where('id', '=', p.id),
-);
-
-/** How many packs are sent at once now: for people to see. */
-export function noteLanes(journal: Journal, run: Run, lanes: number): void {
-  updateLanes(journal).run({ id: run.id, lanes });
-}
-
 /**
  * Finds the unfinished run of the same match key and takes it over, or begins a new one.
  * @throws LockedError when a living process owns it
@@ -191,110 +179,6 @@ const findAbandoned = statement<{ backupId: string }>()((db, { backupId }) =>
 /** Was the run forgotten on this machine? What the remote still has of it is not gone on with. */
 export function isAbandoned(journal: Journal, backupId: string): boolean {
   return findAbandoned(journal).get({ backupId }) !== undefined;
-}
-
-/** Is the id that of any run in this journal? */
-export function isKnownBackupId(journal: Journal, backupId: string): boolean {
-  return findBackupId(journal).get({ backupId }) !== undefined;
-}
-
-/** @returns the first whole second from `now` on whose backup id is free here and on the remote */
-function freeInstant(journal: Journal, now: Date, takenIds: ReadonlySet<string>): Date {
-  for (let ms = now.getTime() - (now.getTime() % 1000); ; ms += 1000) {
-    const id = backupIdAt(new Date(ms));
-    if (!takenIds.has(id) && !findBackupId(journal).get({ backupId: id })) return new Date(ms);
-  }
-}
-
-const setBackupId = statement<{ id: number; backupId: string }>()((db, { id, backupId }) =>
-  db.updateTable('run').set({ backup_id: backupId }).where('id', '=', id),
-);
-
-/**
- * Gives the run the next id that is free here and on the remote: another machine, which began in the same second, has
- * published a backup under its own.
- * @param isTaken on the remote
- */
-export async function renameRun(
-  journal: Journal,
-  run: Run,
-  isTaken: (backupId: string) => Promise<boolean>,
-): Promise<string> {
-  const takenIds = new Set<string>();
-  for (;;) {
-    const backupId = backupIdAt(freeInstant(journal, run.startedAt, takenIds));
-    if (await isTaken(backupId)) takenIds.add(backupId);
-    else {
-      setBackupId(journal).run({ id: run.id, backupId });
-      return backupId;
-    }
-  }
-}
-
-/** @returns `YYYYMMDD_HHMMSS`, UTC */
-export function backupIdAt(instant: Date): string {
-  const digits = instant.toISOString().replace(/\D/g, '');
-  return `${digits.slice(0, 8)}_${digits.slice(8, 14)}`;
-}
-
-export function isBackupId(text: string): boolean {
-  return /^\d{8}_\d{6}$/.test(text);
-}
-
-const setTotals = statement<{
-  id: number;
-  now: number;
-  totalFiles: number;
-  totalBytes: number;
-  uploadedFiles: number;
-  uploadedBytes: number;
-}>()((db, p) =>
-  db
-    .updateTable('run')
-    .set({
-      updated_at: p.now,
-      total_files: p.totalFiles,
-      total_bytes: p.totalBytes,
-      uploaded_files: p.uploadedFiles,
-      uploaded_bytes: p.uploadedBytes,
-    })
-    .where('id', '=', p.id),
-);
-
-export interface Totals {
-  readonly totalFiles: number;
-  readonly totalBytes: number;
-  readonly uploadedFiles: number;
-  /** Also of files that are not whole yet. */
-  readonly uploadedBytes: number;
-}
-
-/** What the scan found, and how much of it is uploaded. */
-export function recordTotals(journal: Journal, run: Run, totals: Totals, now: Date): void {
-  setTotals(journal).run({ id: run.id, now: now.getTime(), ...totals });
-}
-
-const readTotals = statement<{ id: number }>()((db, { id }) =>
-  db
-    .selectFrom('run')
-    .select(['total_files', 'total_bytes', 'uploaded_files', 'uploaded_bytes', 'updated_at'])
-    .where('id', '=', id),
-);
-
-/** @returns the run's counts, all 0 until its first scan is through, and when they last changed */
-export function totalsOf(
-  journal: Journal,
-  run: Run,
-): Totals & { readonly planned: boolean; readonly updatedAt: Date } {
-  const row = readTotals(journal).get({ id: run.id })!;
-  return {
-    planned: row.total_files !== null,
-    totalFiles: row.total_files ?? 0,
-    totalBytes: row.total_bytes ?? 0,
-    uploadedFiles: row.uploaded_files,
-    uploadedBytes: row.uploaded_bytes,
-    updatedAt: new Date(row.updated_at),
-  };
 }
 
 const release = statement<{ id: number; state: 'interrupted' | 'complete' }>()((db, { id, state }) =>

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { formatInstant } from '../units.ts';
 import type { Journal } from './database.ts';
 import { diskError } from './disk-error.ts';
-import { uploadedPaths } from './entries.ts';
-import { type Run, totalsOf } from './runs.ts';
+import type { Run } from './runs.ts';
+import { totalsOf } from './totals.ts';
+import { uploadedPaths } from './uploaded-entries.ts';
 
 /**
  * `resume_state/<backup_id>.json`: what the journal knows of one running backup, for people and `jq`. Nothing reads it

@@ -6,9 +6,13 @@ import { createLedger } from '../../lib/backup/ledger.ts';
 import type { Batch } from '../../lib/backup/pack.ts';
 import type { FileInHand, ReadItem } from '../../lib/backup/read.ts';
 import type { Journal } from '../../lib/journal/database.ts';
-import { durablePrefix, journalEntries, pendingFiles, uploadedEntries } from '../../lib/journal/entries.ts';
+import { journalEntries } from '../../lib/journal/entries.ts';
 import { isKnownChunk } from '../../lib/journal/packs.ts';
-import { type Run, totalsOf } from '../../lib/journal/runs.ts';
+import { durablePrefix } from '../../lib/journal/pieces.ts';
+import type { Run } from '../../lib/journal/runs.ts';
+import { totalsOf } from '../../lib/journal/totals.ts';
+import { uploadedEntries } from '../../lib/journal/uploaded-entries.ts';
+import { pendingFiles } from '../../lib/journal/uploading.ts';
 import { add, claim, entryAt, type Lent, NOW, withJournal } from '../journal/fixture.ts';
 import { batchesOf, changedItem, fileInHand, idOf, itemsOf, packItems } from './fixtures.ts';
 

@@ -5,15 +5,11 @@ import { plan } from '../../lib/backup/plan.ts';
 import type { Found } from '../../lib/backup/scan.ts';
 import { InterruptedError } from '../../lib/errors.ts';
 import type { Journal } from '../../lib/journal/database.ts';
-import {
-  durablePrefix,
-  type Entry,
-  type JournalEntry,
-  journalEntries,
-  markUnreadable,
-  recordUploaded,
-} from '../../lib/journal/entries.ts';
-import { type Run, totalsOf } from '../../lib/journal/runs.ts';
+import { type Entry, type JournalEntry, journalEntries } from '../../lib/journal/entries.ts';
+import { durablePrefix } from '../../lib/journal/pieces.ts';
+import type { Run } from '../../lib/journal/runs.ts';
+import { totalsOf } from '../../lib/journal/totals.ts';
+import { markUnreadable, recordUploaded } from '../../lib/journal/uploading.ts';
 import type { ProgressEvent } from '../../lib/progress.ts';
 import { assertRejects } from '../format/fixtures.ts';
 import { add, claim, entryAt, type Lent, NOW, packOf, piecesOf, withJournal } from '../journal/fixture.ts';

@@ -1,22 +1,14 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  applyPlan,
-  demoteBrokenFiles,
-  durablePrefix,
-  journalEntries,
-  markUnreadable,
-  partlyUploadedBytes,
-  pendingFiles,
-  type ReadFile,
-  recordUploaded,
-  resetEntry,
-  uploadedEntries,
-  uploadedPaths,
-} from '../../lib/journal/entries.ts';
+import { journalEntries } from '../../lib/journal/entries.ts';
 import { forgetPacks, isKnownChunk, knownPacks } from '../../lib/journal/packs.ts';
+import { durablePrefix, partlyUploadedBytes } from '../../lib/journal/pieces.ts';
+import { applyPlan, resetEntry } from '../../lib/journal/planned-entries.ts';
 import { rememberRepository } from '../../lib/journal/repositories.ts';
-import { completeRun, type Run, totalsOf } from '../../lib/journal/runs.ts';
+import { completeRun, type Run } from '../../lib/journal/runs.ts';
+import { totalsOf } from '../../lib/journal/totals.ts';
+import { demoteBrokenFiles, uploadedEntries, uploadedPaths } from '../../lib/journal/uploaded-entries.ts';
+import { markUnreadable, pendingFiles, type ReadFile, recordUploaded } from '../../lib/journal/uploading.ts';
 import { add, claim, entryAt, hash, type Lent, NOW, packOf, piecesOf, withJournal } from './fixture.ts';
 
 const LATER = new Date(NOW.getTime() + 60_000);

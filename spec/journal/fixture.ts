@@ -3,11 +3,13 @@ import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { SkylockError } from '../../lib/errors.ts';
 import { type Journal, openJournal } from '../../lib/journal/database.ts';
-import { applyPlan, type Entry, type JournalEntry, journalEntries } from '../../lib/journal/entries.ts';
+import { type Entry, type JournalEntry, journalEntries } from '../../lib/journal/entries.ts';
 import { identifyProcess, type Owner } from '../../lib/journal/owner.ts';
 import type { DurablePack } from '../../lib/journal/packs.ts';
+import { applyPlan } from '../../lib/journal/planned-entries.ts';
 import { rememberRepository } from '../../lib/journal/repositories.ts';
-import { claimRun, type Run, recordTotals } from '../../lib/journal/runs.ts';
+import { claimRun, type Run } from '../../lib/journal/runs.ts';
+import { recordTotals } from '../../lib/journal/totals.ts';
 import { withFolder } from '../helpers/temporary.ts';
 
 export const NOW = new Date('2025-11-07T14:20:30.700Z');

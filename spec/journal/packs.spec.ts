@@ -1,6 +1,5 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { recordUploaded } from '../../lib/journal/entries.ts';
 import {
   chunkLocation,
   type DurablePack,
@@ -13,6 +12,7 @@ import {
   seenIndexes,
 } from '../../lib/journal/packs.ts';
 import { rememberRepository } from '../../lib/journal/repositories.ts';
+import { recordUploaded } from '../../lib/journal/uploading.ts';
 import { claim, hash, type Lent, NOW, packOf, withJournal } from './fixture.ts';
 
 /** Records packs as a run does. */

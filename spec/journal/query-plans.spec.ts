@@ -1,9 +1,12 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import * as entries from '../../lib/journal/entries.ts';
 import * as packs from '../../lib/journal/packs.ts';
+import { durablePrefix, partlyUploadedBytes } from '../../lib/journal/pieces.ts';
+import { applyPlan } from '../../lib/journal/planned-entries.ts';
 import { completeRun, interruptRun } from '../../lib/journal/runs.ts';
 import { abandonRun, unfinishedRuns } from '../../lib/journal/unfinished.ts';
+import { demoteBrokenFiles, uploadedEntries, uploadedPaths } from '../../lib/journal/uploaded-entries.ts';
+import { markUnreadable, pendingFiles, recordUploaded } from '../../lib/journal/uploading.ts';
 import {
   add,
   claim,
@@ -50,21 +53,20 @@ function backUp(lent: Lent): void {
   const [changed, gone, file] = add(journal, run, entryAt('/changed'), entryAt('/gone'), entryAt('/x'));
   const entry = entryAt('/changed', { size: 2n ** 40n });
   const moved = [{ id: file!.id, entry: entryAt('/x'), state: 'pending' as const }];
-  entries.applyPlan(journal, run, {
+  applyPlan(journal, run, {
     added: [],
     changed: [{ id: changed!.id, entry }],
     moved,
     gone: [gone!.id],
   });
-  for (const { id } of entries.pendingFiles(journal, run.sourceSet))
-    entries.durablePrefix(journal, repository, id);
-  entries.partlyUploadedBytes(journal, run);
+  for (const { id } of pendingFiles(journal, run.sourceSet)) durablePrefix(journal, repository, id);
+  partlyUploadedBytes(journal, run);
   packs.isKnownChunk(journal, repository, hash('a'));
   const completed = [file!, changed!].map(({ id }) => ({ entry: id, chunks: 1, bytes: 3000, torn: true }));
   const pieces = [file!, changed!].flatMap(({ id }) => piecesOf(id, 0, 'a'));
-  entries.recordUploaded(journal, run, { pack: packOf('a'), pieces, completed, bytes: 3000 }, NOW);
-  entries.recordUploaded(journal, run, { pack: null, pieces, completed, bytes: 3000 }, NOW);
-  entries.markUnreadable(journal, file!.id);
+  recordUploaded(journal, run, { pack: packOf('a'), pieces, completed, bytes: 3000 }, NOW);
+  recordUploaded(journal, run, { pack: null, pieces, completed, bytes: 3000 }, NOW);
+  markUnreadable(journal, file!.id);
   packs.packsWithoutIndex(journal, repository);
   packs.recordIndex(journal, repository, 'index/one', [packOf('b')]);
   packs.seenIndexes(journal, repository);
@@ -76,9 +78,9 @@ function backUp(lent: Lent): void {
       .map(({ id }) => id)
       .slice(1),
   );
-  entries.demoteBrokenFiles(journal, run, NOW);
-  for (const _ of entries.uploadedEntries(journal, run.sourceSet));
-  for (const _ of entries.uploadedPaths(journal, run.sourceSet));
+  demoteBrokenFiles(journal, run, NOW);
+  for (const _ of uploadedEntries(journal, run.sourceSet));
+  for (const _ of uploadedPaths(journal, run.sourceSet));
   interruptRun(journal, run);
   for (const unfinished of unfinishedRuns(journal)) abandonRun(journal, unfinished);
   completeRun(journal, claim(lent));

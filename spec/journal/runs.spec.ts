@@ -1,15 +1,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { LockedError } from '../../lib/errors.ts';
+import { isBackupId } from '../../lib/journal/backup-ids.ts';
 import { rememberRepository } from '../../lib/journal/repositories.ts';
-import {
-  claimRun,
-  completeRun,
-  interruptRun,
-  isBackupId,
-  recordTotals,
-  totalsOf,
-} from '../../lib/journal/runs.ts';
+import { claimRun, completeRun, interruptRun } from '../../lib/journal/runs.ts';
+import { recordTotals, totalsOf } from '../../lib/journal/totals.ts';
 import { unfinishedRuns } from '../../lib/journal/unfinished.ts';
 import { formatInstant } from '../../lib/units.ts';
 import { claim, HERE, hash, NOBODY, NOW, withJournal } from './fixture.ts';

@@ -14,9 +14,11 @@ import {
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type JournalEntry, recordUploaded } from '../../lib/journal/entries.ts';
-import { completeRun, type Run, recordTotals } from '../../lib/journal/runs.ts';
+import type { JournalEntry } from '../../lib/journal/entries.ts';
+import { completeRun, type Run } from '../../lib/journal/runs.ts';
 import { openStateFile, type StateFile } from '../../lib/journal/state-file.ts';
+import { recordTotals } from '../../lib/journal/totals.ts';
+import { recordUploaded } from '../../lib/journal/uploading.ts';
 import { add, claim, entryAt, failureOf, type Lent, NOW, packOf, piecesOf, withJournal } from './fixture.ts';
 
 interface Backup extends Lent {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { LockedError } from '../../lib/errors.ts';
-import { journalEntries, recordUploaded } from '../../lib/journal/entries.ts';
+import { journalEntries } from '../../lib/journal/entries.ts';
 import { isKnownChunk } from '../../lib/journal/packs.ts';
 import { completeRun } from '../../lib/journal/runs.ts';
 import {
@@ -13,6 +13,7 @@ import {
   removeStaleStateFiles,
   unfinishedRuns,
 } from '../../lib/journal/unfinished.ts';
+import { recordUploaded } from '../../lib/journal/uploading.ts';
 import {
   add,
   claim,

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { openJournal } from '../../../lib/journal/database.ts';
-import { applyPlan } from '../../../lib/journal/entries.ts';
+import { applyPlan } from '../../../lib/journal/planned-entries.ts';
 import { rememberRepository } from '../../../lib/journal/repositories.ts';
 import { type Run, unfinishedBackupId } from '../../../lib/journal/runs.ts';
 import { claim, entryAt, hash, NOBODY } from '../../journal/fixture.ts';

@@ -9,11 +9,12 @@ import { plan } from '../../../lib/backup/plan.ts';
 import type { Found } from '../../../lib/backup/scan.ts';
 import { RAW } from '../../../lib/format/pack-directory.ts';
 import { openJournal } from '../../../lib/journal/database.ts';
-import { pendingFiles, uploadedEntries } from '../../../lib/journal/entries.ts';
 import { isKnownChunk } from '../../../lib/journal/packs.ts';
 import { rememberRepository } from '../../../lib/journal/repositories.ts';
 import { claimRun, completeRun } from '../../../lib/journal/runs.ts';
 import { openStateFile } from '../../../lib/journal/state-file.ts';
+import { uploadedEntries } from '../../../lib/journal/uploaded-entries.ts';
+import { pendingFiles } from '../../../lib/journal/uploading.ts';
 import { entryAt, HERE, hash } from '../../journal/fixture.ts';
 
 const FILES = 100_000;

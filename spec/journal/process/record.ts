@@ -5,10 +5,12 @@
 import { writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { openJournal } from '../../../lib/journal/database.ts';
-import { applyPlan, journalEntries, pendingFiles, recordUploaded } from '../../../lib/journal/entries.ts';
+import { journalEntries } from '../../../lib/journal/entries.ts';
+import { applyPlan } from '../../../lib/journal/planned-entries.ts';
 import { rememberRepository } from '../../../lib/journal/repositories.ts';
-import { recordTotals } from '../../../lib/journal/runs.ts';
 import { openStateFile } from '../../../lib/journal/state-file.ts';
+import { recordTotals } from '../../../lib/journal/totals.ts';
+import { pendingFiles, recordUploaded } from '../../../lib/journal/uploading.ts';
 import { claim, entryAt, NOW, packOf, piecesOf } from '../fixture.ts';
 import { CHUNKS, FILES, PATHS, PLANNED_AT_ONCE, UPLOADED_AT_ONCE } from './recorded.ts';
 

@@ -1,0 +1,109 @@
+import { sql } from 'kysely';
+import type { Journal } from './database.ts';
+import { BEFORE_EVERY_PATH, entryColumns, type JournalEntry, PAGE } from './entries.ts';
+import { type DurablePack, insertDurablePack } from './packs.ts';
+import { deletePieces, type FilePiece, insertPiece } from './pieces.ts';
+import type { Run } from './runs.ts';
+import { statement } from './statement.ts';
+import { addUploaded } from './totals.ts';
+
+const selectPending = statement<{ sourceSet: number; after: Buffer; limit: number }>({ bigint: true })(
+  (db, p) =>
+    db
+      .selectFrom('entry')
+      .select(entryColumns)
+      .where('source_set', '=', p.sourceSet)
+      .where('state', '=', sql.lit('pending') /* a literal, or SQLite would not take the partial index */)
+      .where('path', '>', p.after)
+      .orderBy('path')
+      .limit(p.limit),
+);
+
+/** The files that are not wholly uploaded, in byte order of their paths; each is given once, whatever becomes of it. */
+export function* pendingFiles(journal: Journal, sourceSet: number): Generator<JournalEntry> {
+  for (let after: Buffer = BEFORE_EVERY_PATH; ; ) {
+    const page = selectPending(journal).all({ sourceSet, after, limit: PAGE });
+    yield* page;
+    if (page.length < PAGE) return;
+    after = page.at(-1)!.path;
+  }
+}
+
+/** A file that was read to its end. */
+export interface ReadFile {
+  readonly entry: bigint;
+  readonly chunks: number;
+  readonly bytes: number;
+  /** It changed while it was read: the next run reads it again. */
+  readonly torn: boolean;
+}
+
+/** What one transaction records: a pack that became durable (or none), the pieces it settles, the files it completes. */
+export interface UploadedBatch {
+  readonly pack: DurablePack | null;
+  readonly pieces: readonly FilePiece[];
+  readonly completed: readonly ReadFile[];
+  /** Bytes of the files that the pieces stand for. */
+  readonly bytes: number;
+}
+
+const setUploaded = statement<{ id: bigint; chunks: number }>()((db, { id, chunks }) =>
+  db
+    .updateTable('entry')
+    .set({ state: sql.lit('uploaded') })
+    .where('id', '=', id)
+    .where('state', '<>', sql.lit('uploaded'))
+    .where(
+      ({ selectFrom, fn }) =>
+        selectFrom('entry_chunk')
+          .select(fn.countAll().as('count'))
+          .where('entry', '=', id as never),
+      '=',
+      chunks,
+    ),
+);
+
+const selectState = statement<{ id: bigint }>()((db, { id }) =>
+  db.selectFrom('entry').select('state').where('id', '=', id),
+);
+
+/** No ctime is 0, so the next run does not take the file for unchanged. */
+const setTorn = statement<{ id: bigint; bytes: number }>()((db, { id, bytes }) =>
+  db
+    .updateTable('entry')
+    .set({ size: bytes as never, ctime_ns: 0n })
+    .where('id', '=', id),
+);
+
+const setUnreadable = statement<{ id: bigint }>()((db, { id }) =>
+  db.updateTable('entry').set({ state: 'unreadable' }).where('id', '=', id),
+);
+
+/**
+ * Order 3: to be called after the pack's put has resolved, never before. What is recorded already counts once.
+ * @throws Error when a completed file lacks one of its pieces: to go on would be to lose data
+ */
+export function recordUploaded(journal: Journal, run: Run, batch: UploadedBatch, now: Date): void {
+  journal.transaction(() => {
+    if (batch.pack) insertDurablePack(journal, run.repository, batch.pack);
+    const insert = insertPiece(journal);
+    for (const piece of batch.pieces) insert.run(piece);
+    const files = batch.completed.filter((file) => completeFile(journal, file)).length;
+    addUploaded(journal).run({ id: run.id, files, bytes: batch.bytes, now: now.getTime() });
+  });
+}
+
+/** @returns false when the file was uploaded already */
+function completeFile(journal: Journal, { entry, chunks, bytes, torn }: ReadFile): boolean {
+  deletePieces(journal).run({ entry, from: chunks }); // what a longer version of the file once had
+  const { changes } = setUploaded(journal).run({ id: entry, chunks });
+  if (torn) setTorn(journal).run({ id: entry, bytes });
+  if (changes === 1) return true;
+  if (selectState(journal).get({ id: entry })?.state === 'uploaded') return false;
+  throw new Error(`record file ${entry}: not all of its ${chunks} chunks are recorded`);
+}
+
+/** The file cannot be read now; the backup goes on without it, and the next run tries it again. */
+export function markUnreadable(journal: Journal, entry: bigint): void {
+  setUnreadable(journal).run({ id: entry });
+}
