@@ -119,7 +119,7 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
 
   // Order 1: the run is ours in the journal before anything else changes.
   const run = claimRun(journal, {
-    repository: journalRepository,
+    journalRepository,
     matchKey,
     sourcePaths,
     host,

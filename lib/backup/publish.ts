@@ -63,7 +63,7 @@ export async function assemble(
   const { journal, repository, run, now } = deps;
   const counts: ManifestCounts = { files: 0, folders: 0, bytes: 0 };
   const manifest = await uploadManifest(counts, deps);
-  await putIndexes(repository, journal, run.repository);
+  await putIndexes(repository, journal, run.journalRepository);
   return {
     backupId: run.backupId,
     state,
@@ -83,7 +83,9 @@ export async function assemble(
 /** Another process may have learned meanwhile that the remote lost packs: nothing is published that needs one of them. */
 function refuseUnknownChunks({ backupId, manifest }: BackupHeader, { journal, run, now }: PublishDeps): void {
   const broken = demoteBrokenFiles(journal, run, now());
-  const isWhole = splitChunkIds(manifest.chunks).every((id) => isKnownChunk(journal, run.repository, id));
+  const isWhole = splitChunkIds(manifest.chunks).every((id) =>
+    isKnownChunk(journal, run.journalRepository, id),
+  );
   if (broken.files === 0 && isWhole) return;
   throw new SkylockError(`publish backup ${backupId}: packs it needs have gone from the remote meanwhile`, {
     hints: ['Run the same command again: it sends what was in them, and nothing else.'],

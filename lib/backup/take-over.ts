@@ -80,7 +80,7 @@ export async function importCheckpoint(
   }: { readonly journal: Journal; readonly repository: Repository; readonly run: Run },
 ): Promise<void> {
   let batch: ImportedEntry[] = [];
-  for await (const entry of readManifest(repository, journal, run.repository, header)) {
+  for await (const entry of readManifest(repository, journal, run.journalRepository, header)) {
     // Read while it changed, or a moment after: its times do not tell whether it is still the same.
     if (entry.ctimeNs === 0n) continue;
     // Nothing here is like that, and the journal has no room for it.

@@ -78,7 +78,7 @@ export function startUploader(deps: UploaderDeps): Uploader {
   // Begun here and not when it is first needed: a thread takes a moment to start, and the scan lies between.
   const packer = startPacker({
     journalFile: journal.file,
-    repository: run.repository,
+    repository: run.journalRepository,
     sourceSet: run.sourceSet,
     master: keys.master,
     chunkSizes: config.chunker,
@@ -123,7 +123,7 @@ export function startUploader(deps: UploaderDeps): Uploader {
     },
 
     uploadChunks(items, { expect = () => {}, settle }) {
-      const known = createKnownChunks((id) => isKnownChunk(journal, run.repository, id));
+      const known = createKnownChunks((id) => isKnownChunk(journal, run.journalRepository, id));
       const size = MANIFEST_PACK_BYTES + config.manifestChunker.max + PACK_OVERHEAD_BYTES;
       const buffers = createBufferPool(1 + SPARE_BUFFERS, size);
       const batches = packChunks(items, {

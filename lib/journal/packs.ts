@@ -32,16 +32,16 @@ export interface DurablePack {
   readonly directory: Buffer | null;
 }
 
-const findChunk = statement<{ repository: number; id: Buffer }>()((db, p) =>
-  db.selectFrom('chunk').select('size').where('repository', '=', p.repository).where('id', '=', p.id),
+const findChunk = statement<{ journalRepository: number; id: Buffer }>()((db, p) =>
+  db.selectFrom('chunk').select('size').where('repository', '=', p.journalRepository).where('id', '=', p.id),
 );
 
 /** Is the chunk in a pack that is durable on the remote? */
-export function isKnownChunk(journal: Journal, repository: number, id: Buffer): boolean {
-  return findChunk(journal).get({ repository, id }) !== undefined;
+export function isKnownChunk(journal: Journal, journalRepository: number, id: Buffer): boolean {
+  return findChunk(journal).get({ journalRepository, id }) !== undefined;
 }
 
-const locateChunk = statement<{ repository: number; id: Buffer }>()((db, p) =>
+const locateChunk = statement<{ journalRepository: number; id: Buffer }>()((db, p) =>
   db
     .selectFrom('chunk')
     .innerJoin('pack', 'pack.id', 'chunk.pack')
@@ -55,13 +55,13 @@ const locateChunk = statement<{ repository: number; id: Buffer }>()((db, p) =>
       'chunk.size',
       'chunk.compression',
     ])
-    .where('chunk.repository', '=', p.repository)
+    .where('chunk.repository', '=', p.journalRepository)
     .where('chunk.id', '=', p.id),
 );
 
 /** @returns where the chunk lies, or `null` when no known pack holds it */
-export function chunkLocation(journal: Journal, repository: number, id: Buffer): ChunkLocation | null {
-  return locateChunk(journal).get({ repository, id }) ?? null;
+export function chunkLocation(journal: Journal, journalRepository: number, id: Buffer): ChunkLocation | null {
+  return locateChunk(journal).get({ journalRepository, id }) ?? null;
 }
 
 /**
@@ -73,17 +73,21 @@ export function holdSnapshot(journal: Journal): () => void {
   return () => journal.guard(() => void journal.sqlite.exec('COMMIT'));
 }
 
-const insertPack = statement<{ repository: number; name: Buffer; size: number; directory: Buffer | null }>()(
-  (db, p) =>
-    db
-      .insertInto('pack')
-      .values({ repository: p.repository, name: p.name, size: p.size, directory: p.directory })
-      .onConflict((conflict) => conflict.columns(['repository', 'name']).doNothing())
-      .returning('id'),
+const insertPack = statement<{
+  journalRepository: number;
+  name: Buffer;
+  size: number;
+  directory: Buffer | null;
+}>()((db, p) =>
+  db
+    .insertInto('pack')
+    .values({ repository: p.journalRepository, name: p.name, size: p.size, directory: p.directory })
+    .onConflict((conflict) => conflict.columns(['repository', 'name']).doNothing())
+    .returning('id'),
 );
 
 const insertChunk = statement<{
-  repository: number;
+  journalRepository: number;
   id: Buffer;
   pack: number;
   position: number;
@@ -95,7 +99,7 @@ const insertChunk = statement<{
   db
     .insertInto('chunk')
     .values({
-      repository: p.repository,
+      repository: p.journalRepository,
       id: p.id,
       pack: p.pack,
       position: p.position,
@@ -109,77 +113,77 @@ const insertChunk = statement<{
 );
 
 /** Records a pack that is durable, and its chunks. To be called inside a transaction. */
-export function insertDurablePack(journal: Journal, repository: number, pack: DurablePack): void {
+export function insertDurablePack(journal: Journal, journalRepository: number, pack: DurablePack): void {
   const { name, size, directory, chunks } = pack;
-  const inserted = insertPack(journal).all({ repository, name, size, directory })[0];
+  const inserted = insertPack(journal).all({ journalRepository, name, size, directory })[0];
   if (inserted === undefined) return;
   const insert = insertChunk(journal);
   chunks.forEach(({ id, offset, storedSize, size, compression }, position) => {
-    insert.run({ repository, id, pack: inserted.id, position, offset, storedSize, size, compression });
+    insert.run({ journalRepository, id, pack: inserted.id, position, offset, storedSize, size, compression });
   });
 }
 
-const insertIndex = statement<{ repository: number; name: string }>()((db, p) =>
+const insertIndex = statement<{ journalRepository: number; name: string }>()((db, p) =>
   db
     .insertInto('index_seen')
-    .values({ repository: p.repository, name: p.name })
+    .values({ repository: p.journalRepository, name: p.name })
     .onConflict((conflict) => conflict.doNothing()),
 );
 
-const clearDirectory = statement<{ repository: number; name: Buffer }>()((db, p) =>
+const clearDirectory = statement<{ journalRepository: number; name: Buffer }>()((db, p) =>
   db
     .updateTable('pack')
     .set({ directory: null })
-    .where('repository', '=', p.repository)
+    .where('repository', '=', p.journalRepository)
     .where('name', '=', p.name),
 );
 
 /** An index object of the remote was read: its packs and their chunks are known from now on. */
 export function recordIndex(
   journal: Journal,
-  repository: number,
+  journalRepository: number,
   name: string,
   packs: Iterable<Omit<DurablePack, 'directory'>>,
 ): void {
   journal.transaction(() => {
     for (const pack of packs) {
-      insertDurablePack(journal, repository, { ...pack, directory: null });
-      clearDirectory(journal).run({ repository, name: pack.name });
+      insertDurablePack(journal, journalRepository, { ...pack, directory: null });
+      clearDirectory(journal).run({ journalRepository, name: pack.name });
     }
-    insertIndex(journal).run({ repository, name });
+    insertIndex(journal).run({ journalRepository, name });
   });
 }
 
 /** An index object that holds the directories of these packs is on the remote. */
 export function recordOwnIndex(
   journal: Journal,
-  repository: number,
+  journalRepository: number,
   name: string,
   packNames: readonly Buffer[],
 ): void {
   journal.transaction(() => {
-    for (const pack of packNames) clearDirectory(journal).run({ repository, name: pack });
-    insertIndex(journal).run({ repository, name });
+    for (const pack of packNames) clearDirectory(journal).run({ journalRepository, name: pack });
+    insertIndex(journal).run({ journalRepository, name });
   });
 }
 
-const selectIndexes = statement<{ repository: number }>()((db, p) =>
-  db.selectFrom('index_seen').select('name').where('repository', '=', p.repository),
+const selectIndexes = statement<{ journalRepository: number }>()((db, p) =>
+  db.selectFrom('index_seen').select('name').where('repository', '=', p.journalRepository),
 );
 
-export function seenIndexes(journal: Journal, repository: number): Set<string> {
+export function seenIndexes(journal: Journal, journalRepository: number): Set<string> {
   return new Set(
     selectIndexes(journal)
-      .all({ repository })
+      .all({ journalRepository })
       .map(({ name }) => name),
   );
 }
 
-const selectUnindexed = statement<{ repository: number }>()((db, p) =>
+const selectUnindexed = statement<{ journalRepository: number }>()((db, p) =>
   db
     .selectFrom('pack')
     .select(['name', 'size', 'directory'])
-    .where('repository', '=', p.repository)
+    .where('repository', '=', p.journalRepository)
     .where('directory', 'is not', null)
     .orderBy('id'),
 );
@@ -187,22 +191,22 @@ const selectUnindexed = statement<{ repository: number }>()((db, p) =>
 /** @returns the durable packs that no index on the remote holds yet, with their directories */
 export function packsWithoutIndex(
   journal: Journal,
-  repository: number,
+  journalRepository: number,
 ): { readonly name: Buffer; readonly size: number; readonly directory: Buffer }[] {
   return selectUnindexed(journal)
-    .all({ repository })
+    .all({ journalRepository })
     .map(({ name, size, directory }) => ({ name, size, directory: directory! }));
 }
 
-const selectPacks = statement<{ repository: number }>()((db, p) =>
-  db.selectFrom('pack').select(['id', 'name', 'size']).where('repository', '=', p.repository),
+const selectPacks = statement<{ journalRepository: number }>()((db, p) =>
+  db.selectFrom('pack').select(['id', 'name', 'size']).where('repository', '=', p.journalRepository),
 );
 
 export function knownPacks(
   journal: Journal,
-  repository: number,
+  journalRepository: number,
 ): { readonly id: number; readonly name: Buffer; readonly size: number }[] {
-  return selectPacks(journal).all({ repository });
+  return selectPacks(journal).all({ journalRepository });
 }
 
 /** With the pack go its chunks. */
@@ -217,31 +221,31 @@ export function forgetPacks(journal: Journal, packIds: readonly number[]): void 
   });
 }
 
-const deletePacks = statement<{ repository: number }>()((db, p) =>
-  db.deleteFrom('pack').where('repository', '=', p.repository),
+const deletePacks = statement<{ journalRepository: number }>()((db, p) =>
+  db.deleteFrom('pack').where('repository', '=', p.journalRepository),
 );
-const deleteIndexedPacks = statement<{ repository: number }>()((db, p) =>
-  db.deleteFrom('pack').where('repository', '=', p.repository).where('directory', 'is', null),
+const deleteIndexedPacks = statement<{ journalRepository: number }>()((db, p) =>
+  db.deleteFrom('pack').where('repository', '=', p.journalRepository).where('directory', 'is', null),
 );
-const deleteIndexes = statement<{ repository: number }>()((db, p) =>
-  db.deleteFrom('index_seen').where('repository', '=', p.repository),
+const deleteIndexes = statement<{ journalRepository: number }>()((db, p) =>
+  db.deleteFrom('index_seen').where('repository', '=', p.journalRepository),
 );
 
 /**
  * Forgets all that is known of the remote's packs and indexes, which are then read anew. After other packs have taken the
  * place of damaged ones no less is right: a chunk is remembered at one of its places only.
  */
-export function forgetAllPacks(journal: Journal, repository: number): void {
+export function forgetAllPacks(journal: Journal, journalRepository: number): void {
   journal.transaction(() => {
-    deletePacks(journal).run({ repository });
-    deleteIndexes(journal).run({ repository });
+    deletePacks(journal).run({ journalRepository });
+    deleteIndexes(journal).run({ journalRepository });
   });
 }
 
 /** Forgets what was learned from indexes, because one of them is gone. Packs that are in none yet stay known. */
-export function forgetIndexedPacks(journal: Journal, repository: number): void {
+export function forgetIndexedPacks(journal: Journal, journalRepository: number): void {
   journal.transaction(() => {
-    deleteIndexedPacks(journal).run({ repository });
-    deleteIndexes(journal).run({ repository });
+    deleteIndexedPacks(journal).run({ journalRepository });
+    deleteIndexes(journal).run({ journalRepository });
   });
 }

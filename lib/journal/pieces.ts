@@ -37,11 +37,11 @@ export function chunkAt(journal: Journal, entry: bigint, position: number): Buff
   return selectPiece(journal).get({ entry, position })?.chunk ?? null;
 }
 
-const selectPieces = statement<{ entry: bigint; repository: number }>()((db, p) =>
+const selectPieces = statement<{ entry: bigint; journalRepository: number }>()((db, p) =>
   db
     .selectFrom('entry_chunk')
     .leftJoin('chunk', (join) =>
-      join.onRef('chunk.id', '=', 'entry_chunk.chunk').on('chunk.repository', '=', p.repository),
+      join.onRef('chunk.id', '=', 'entry_chunk.chunk').on('chunk.repository', '=', p.journalRepository),
     )
     .select(['entry_chunk.position', 'chunk.size'])
     .where('entry_chunk.entry', '=', p.entry as never)
@@ -51,12 +51,12 @@ const selectPieces = statement<{ entry: bigint; repository: number }>()((db, p) 
 /** @returns how many of the file's first chunks are durable without a gap, and the bytes they cover */
 export function durablePrefix(
   journal: Journal,
-  repository: number,
+  journalRepository: number,
   entry: bigint,
 ): { readonly chunks: number; readonly bytes: number } {
   let chunks = 0;
   let bytes = 0;
-  for (const { position, size } of selectPieces(journal).all({ entry, repository })) {
+  for (const { position, size } of selectPieces(journal).all({ entry, journalRepository })) {
     if (position !== chunks || size === null) break;
     chunks += 1;
     bytes += size;
@@ -78,5 +78,5 @@ const selectBegun = statement<{ sourceSet: number }>({ bigint: true })((db, p) =
 export function partlyUploadedBytes(journal: Journal, run: Run): number {
   return selectBegun(journal)
     .all({ sourceSet: run.sourceSet })
-    .reduce((sum, { id }) => sum + durablePrefix(journal, run.repository, id).bytes, 0);
+    .reduce((sum, { id }) => sum + durablePrefix(journal, run.journalRepository, id).bytes, 0);
 }

@@ -11,7 +11,7 @@ export interface Run {
   readonly backupId: string;
   /** The number of the sources' rows in the journal, which outlive the run: the next one compares with them. */
   readonly sourceSet: number;
-  readonly repository: number;
+  readonly journalRepository: number;
   readonly startedAt: Date;
   /** Was it begun by an earlier process? */
   readonly resumed: boolean;
@@ -21,7 +21,7 @@ export interface Run {
 }
 
 export interface RunClaim {
-  readonly repository: number;
+  readonly journalRepository: number;
   readonly matchKey: Buffer;
   readonly sourcePaths: readonly Buffer[];
   readonly host: string;
@@ -40,10 +40,10 @@ export interface RunCheckpoint {
   readonly uploadedFiles: number;
 }
 
-const upsertSourceSet = statement<{ repository: number; matchKey: Buffer; paths: Buffer }>()((db, p) =>
+const upsertSourceSet = statement<{ journalRepository: number; matchKey: Buffer; paths: Buffer }>()((db, p) =>
   db
     .insertInto('source_set')
-    .values({ repository: p.repository, match_key: p.matchKey, source_paths: p.paths })
+    .values({ repository: p.journalRepository, match_key: p.matchKey, source_paths: p.paths })
     .onConflict((conflict) =>
       conflict.columns(['repository', 'match_key']).doUpdateSet({ source_paths: p.paths }),
     )
@@ -102,11 +102,11 @@ const insertRun = statement<{
  * @throws LockedError when a living process owns it
  */
 export function claimRun(journal: Journal, claim: RunClaim): Run {
-  const { repository, matchKey, owner, now } = claim;
+  const { journalRepository, matchKey, owner, now } = claim;
   const ownership = { pid: owner.pid, started: owner.startedAt, boot: owner.bootId };
   return journal.transaction(() => {
     const paths = joinPaths(claim.sourcePaths);
-    const sourceSet = upsertSourceSet(journal).all({ repository, matchKey, paths })[0]!.id;
+    const sourceSet = upsertSourceSet(journal).all({ journalRepository, matchKey, paths })[0]!.id;
     const found = findUnfinished(journal).get({ sourceSet });
     if (found) {
       const other = livingOwner(found);
@@ -120,7 +120,7 @@ export function claimRun(journal: Journal, claim: RunClaim): Run {
         id: found.id,
         backupId: found.backup_id,
         sourceSet,
-        repository,
+        journalRepository,
         startedAt: new Date(found.started_at),
         resumed: true,
         totalFiles: found.total_files,
@@ -144,7 +144,7 @@ export function claimRun(journal: Journal, claim: RunClaim): Run {
       id,
       backupId,
       sourceSet,
-      repository,
+      journalRepository,
       startedAt,
       resumed: checkpoint !== null,
       totalFiles: checkpoint?.totalFiles ?? null,
@@ -153,12 +153,12 @@ export function claimRun(journal: Journal, claim: RunClaim): Run {
   });
 }
 
-const findSetRun = statement<{ repository: number; matchKey: Buffer }>()((db, p) =>
+const findSetRun = statement<{ journalRepository: number; matchKey: Buffer }>()((db, p) =>
   db
     .selectFrom('source_set')
     .innerJoin('run', 'run.source_set', 'source_set.id')
     .select('run.backup_id')
-    .where('source_set.repository', '=', p.repository)
+    .where('source_set.repository', '=', p.journalRepository)
     .where('source_set.match_key', '=', p.matchKey)
     .where(
       'run.state',
@@ -168,8 +168,12 @@ const findSetRun = statement<{ repository: number; matchKey: Buffer }>()((db, p)
 );
 
 /** @returns the id of the unfinished run of this match key that the journal knows, or `null` */
-export function unfinishedBackupId(journal: Journal, repository: number, matchKey: Buffer): string | null {
-  return findSetRun(journal).get({ repository, matchKey })?.backup_id ?? null;
+export function unfinishedBackupId(
+  journal: Journal,
+  journalRepository: number,
+  matchKey: Buffer,
+): string | null {
+  return findSetRun(journal).get({ journalRepository, matchKey })?.backup_id ?? null;
 }
 
 const findAbandoned = statement<{ backupId: string }>()((db, { backupId }) =>

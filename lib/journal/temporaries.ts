@@ -4,14 +4,14 @@ import { statement } from './statement.ts';
 
 const insertToken = statement<{
   token: string;
-  repository: number;
+  journalRepository: number;
   pid: number;
   started: string;
   boot: string;
 }>()((db, p) =>
   db.insertInto('temporary_token').values({
     token: p.token,
-    repository: p.repository,
+    repository: p.journalRepository,
     owner_pid: p.pid,
     owner_started: p.started,
     owner_boot: p.boot,
@@ -19,21 +19,21 @@ const insertToken = statement<{
 );
 
 /** `owner` may write temporary objects whose names begin with `token` from now on. */
-export function noteToken(journal: Journal, repository: number, token: string, owner: Owner): void {
+export function noteToken(journal: Journal, journalRepository: number, token: string, owner: Owner): void {
   const { pid, startedAt: started, bootId: boot } = owner;
-  insertToken(journal).run({ token, repository, pid, started, boot });
+  insertToken(journal).run({ token, journalRepository, pid, started, boot });
 }
 
-const selectTokens = statement<{ repository: number }>()((db, p) =>
-  db.selectFrom('temporary_token').selectAll().where('repository', '=', p.repository),
+const selectTokens = statement<{ journalRepository: number }>()((db, p) =>
+  db.selectFrom('temporary_token').selectAll().where('repository', '=', p.journalRepository),
 );
 
 /** @returns the tokens that were noted, and whether the process that has each still lives */
 export function notedTokens(
   journal: Journal,
-  repository: number,
+  journalRepository: number,
 ): Map<string, { readonly isAlive: boolean }> {
-  const rows = selectTokens(journal).all({ repository });
+  const rows = selectTokens(journal).all({ journalRepository });
   return new Map(rows.map((row) => [row.token, { isAlive: livingOwner(row) !== null }]));
 }
 
@@ -53,34 +53,37 @@ export interface StrangeTemporary {
   readonly since: Date;
 }
 
-const selectStrange = statement<{ repository: number }>()((db, p) =>
-  db.selectFrom('strange_temporary').select(['name', 'size', 'since']).where('repository', '=', p.repository),
+const selectStrange = statement<{ journalRepository: number }>()((db, p) =>
+  db
+    .selectFrom('strange_temporary')
+    .select(['name', 'size', 'since'])
+    .where('repository', '=', p.journalRepository),
 );
 
-export function strangeTemporaries(journal: Journal, repository: number): StrangeTemporary[] {
+export function strangeTemporaries(journal: Journal, journalRepository: number): StrangeTemporary[] {
   return selectStrange(journal)
-    .all({ repository })
+    .all({ journalRepository })
     .map(({ name, size, since }) => ({ name, sizeBytes: size, since: new Date(since) }));
 }
 
-const deleteStrange = statement<{ repository: number }>()((db, p) =>
-  db.deleteFrom('strange_temporary').where('repository', '=', p.repository),
+const deleteStrange = statement<{ journalRepository: number }>()((db, p) =>
+  db.deleteFrom('strange_temporary').where('repository', '=', p.journalRepository),
 );
-const insertStrange = statement<{ repository: number; name: string; size: number; since: number }>()(
+const insertStrange = statement<{ journalRepository: number; name: string; size: number; since: number }>()(
   (db, p) =>
     db
       .insertInto('strange_temporary')
-      .values({ repository: p.repository, name: p.name, size: p.size, since: p.since }),
+      .values({ repository: p.journalRepository, name: p.name, size: p.size, since: p.since }),
 );
 
 /** Takes the place of what was noted before. To be called inside a transaction. */
 export function noteStrangeTemporaries(
   journal: Journal,
-  repository: number,
+  journalRepository: number,
   temporaries: readonly StrangeTemporary[],
 ): void {
-  deleteStrange(journal).run({ repository });
+  deleteStrange(journal).run({ journalRepository });
   for (const { name, sizeBytes: size, since } of temporaries) {
-    insertStrange(journal).run({ repository, name, size, since: since.getTime() });
+    insertStrange(journal).run({ journalRepository, name, size, since: since.getTime() });
   }
 }

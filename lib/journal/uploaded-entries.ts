@@ -94,7 +94,7 @@ export function* uploadedPaths(journal: Journal, sourceSet: number): Generator<r
  * What a file's chunks add up to must be the file: of rows that are missing, or were read from a page of another time, no
  * check of SQLite's would tell.
  */
-const demote = statement<{ sourceSet: number; repository: number }>()((db, p) =>
+const demote = statement<{ sourceSet: number; journalRepository: number }>()((db, p) =>
   db
     .updateTable('entry')
     .set({ state: 'pending' })
@@ -104,7 +104,7 @@ const demote = statement<{ sourceSet: number; repository: number }>()((db, p) =>
     .where(
       sql<boolean>`size IS NOT (
         SELECT CASE WHEN count(chunk.id) = max(entry_chunk.position) + 1 THEN sum(chunk.size) END
-        FROM entry_chunk LEFT JOIN chunk ON chunk.repository = ${p.repository} AND chunk.id = entry_chunk.chunk
+        FROM entry_chunk LEFT JOIN chunk ON chunk.repository = ${p.journalRepository} AND chunk.id = entry_chunk.chunk
         WHERE entry_chunk.entry = entry.id)`,
     )
     .returning(['size']),
@@ -120,7 +120,7 @@ export function demoteBrokenFiles(
   now: Date,
 ): { readonly files: number; readonly bytes: number } {
   return journal.transaction(() => {
-    const rows = demote(journal).all({ sourceSet: run.sourceSet, repository: run.repository });
+    const rows = demote(journal).all({ sourceSet: run.sourceSet, journalRepository: run.journalRepository });
     const bytes = rows.reduce((sum, { size }) => sum + Number(size), 0);
     addUploaded(journal).run({ id: run.id, files: -rows.length, bytes: -bytes, now: now.getTime() });
     return { files: rows.length, bytes };

@@ -85,7 +85,7 @@ const setUnreadable = statement<{ id: bigint }>()((db, { id }) =>
  */
 export function recordUploaded(journal: Journal, run: Run, batch: UploadedBatch, now: Date): void {
   journal.transaction(() => {
-    if (batch.pack) insertDurablePack(journal, run.repository, batch.pack);
+    if (batch.pack) insertDurablePack(journal, run.journalRepository, batch.pack);
     const insert = insertPiece(journal);
     for (const piece of batch.pieces) insert.run(piece);
     const files = batch.completed.filter((file) => completeFile(journal, file)).length;

@@ -126,11 +126,11 @@ ledger('records nothing before it is settled: what is merely expected is not dur
     const [first] = batchesOf(itemsOf(fileInHand(1), SEVEN));
     ledger.expect(first!);
     assert.equal(totalsOf(journal, run), before);
-    assert.is(isKnownChunk(journal, run.repository, idOf('a')), false);
-    assert.equal(durablePrefix(journal, run.repository, 1n), { chunks: 0, bytes: 0 });
+    assert.is(isKnownChunk(journal, run.journalRepository, idOf('a')), false);
+    assert.equal(durablePrefix(journal, run.journalRepository, 1n), { chunks: 0, bytes: 0 });
     ledger.settle(first!);
-    assert.is(isKnownChunk(journal, run.repository, idOf('a')), true);
-    assert.equal(durablePrefix(journal, run.repository, 1n), { chunks: 3, bytes: 3000 });
+    assert.is(isKnownChunk(journal, run.journalRepository, idOf('a')), true);
+    assert.equal(durablePrefix(journal, run.journalRepository, 1n), { chunks: 3, bytes: 3000 });
   }),
 );
 
@@ -161,10 +161,10 @@ again('has nothing of the first time left once it has become shorter', () =>
     const batches = batchesOf([...first.slice(0, 6), changedItem(second), ...itemsOf(second, ['x'])]);
     ledger.expect(batches[0]!);
     ledger.settle(batches[0]!);
-    assert.equal(durablePrefix(journal, run.repository, 1n), { chunks: 3, bytes: 3000 });
+    assert.equal(durablePrefix(journal, run.journalRepository, 1n), { chunks: 3, bytes: 3000 });
     for (const batch of batches.slice(1)) ledger.expect(batch);
     // Killed here, the next run must not go on behind what the file no longer begins with.
-    assert.equal(durablePrefix(journal, run.repository, 1n), { chunks: 0, bytes: 0 });
+    assert.equal(durablePrefix(journal, run.journalRepository, 1n), { chunks: 0, bytes: 0 });
     for (const batch of batches.slice(1)) ledger.settle(batch);
     assert.equal(uploaded(), { 1: ids('x') });
     const [row] = journalEntries(journal, run.sourceSet);
@@ -253,14 +253,14 @@ function* resumed(desk: Desk, number: number, life: FileLife, size: bigint): Gen
   yield* itemsOf(
     file,
     chunks,
-    isAsPlanned ? durablePrefix(desk.journal, desk.run.repository, file.entry).chunks : 0,
+    isAsPlanned ? durablePrefix(desk.journal, desk.run.journalRepository, file.entry).chunks : 0,
   );
 }
 
 /** Takes batches in hand and settles them as the choices have it. @returns whether it came to the end */
 function work(desk: Desk, items: Iterable<ReadItem>, life: Life, check: (desk: Desk) => void): boolean {
   const { journal, run, ledger } = desk;
-  const known = createKnownChunks((id) => isKnownChunk(journal, run.repository, id));
+  const known = createKnownChunks((id) => isKnownChunk(journal, run.journalRepository, id));
   const batches = packItems(items, { known, targetBytes: () => 1000 * life.chunksInPack });
   const inFlight: Batch[] = [];
   let read = false;
@@ -317,7 +317,7 @@ function live(lent: Lent, life: Life): void {
       assert.equal(chunks, wanted(number), `the chunks of ${number}`);
       for (const chunk of chunks) {
         assert.ok(
-          isKnownChunk(lent.journal, run.repository, Buffer.from(chunk, 'hex')),
+          isKnownChunk(lent.journal, run.journalRepository, Buffer.from(chunk, 'hex')),
           `chunk of ${number}`,
         );
       }

@@ -123,7 +123,7 @@ planning('leaves alone what is unchanged, wholly or partly uploaded', () =>
     const planned = await planOf(lent, run, found(entries));
     assert.equal(rowsOf(lent.journal, run), before);
     assert.equal([planned.uploadedFiles, planned.uploadedBytes], [1, 5000]);
-    assert.equal(durablePrefix(lent.journal, run.repository, b!.id), { chunks: 2, bytes: 2000 });
+    assert.equal(durablePrefix(lent.journal, run.journalRepository, b!.id), { chunks: 2, bytes: 2000 });
   }),
 );
 
@@ -142,7 +142,7 @@ for (const [what, difference] of Object.entries({
       await planOf(lent, run, found([now]));
       const [after] = rowsOf(lent.journal, run);
       assert.equal(after, { ...now, id: row!.id, state: now.type === 'file' ? 'pending' : 'uploaded' });
-      assert.equal(durablePrefix(lent.journal, run.repository, row!.id), { chunks: 0, bytes: 0 });
+      assert.equal(durablePrefix(lent.journal, run.journalRepository, row!.id), { chunks: 0, bytes: 0 });
     }),
   );
 }

@@ -28,7 +28,9 @@ interface Yard {
 }
 
 function withYard(use: (yard: Yard) => Promise<void>): Promise<void> {
-  return withJournal(({ journal, repository: number }) => use(yardOf(repositoryOver(), journal, number)));
+  return withJournal(({ journal, journalRepository: number }) =>
+    use(yardOf(repositoryOver(), journal, number)),
+  );
 }
 
 function yardOf(repository: Repository, journal: Journal, number: number): Yard {

@@ -15,7 +15,7 @@ import { idOf, KEYS } from './fixtures.ts';
 
 /** Imports a checkpoint of these entries, each file made of the chunk `a`, and plans what is there now. */
 async function planAfterImport(
-  { journal, repository: number }: Lent,
+  { journal, journalRepository: number }: Lent,
   held: readonly Entry[],
   there: readonly Entry[],
 ) {
@@ -31,7 +31,7 @@ async function planAfterImport(
     repository.remote.objects.set(nameOf(pack), Buffer.from(pack.bytes));
     recordPack(journal, number, pack);
   }
-  const run = claim({ journal, repository: number });
+  const run = claim({ journal, journalRepository: number });
   const header = headerOf(run.backupId, { manifest: { sizeBytes: manifest.length, chunks } });
   await importCheckpoint(header, { journal, repository, run });
 

@@ -83,7 +83,7 @@ lists('is restored inside the target, or refused, and nothing outside of it chan
     const overwrites = fc.constantFrom('never', 'if-changed', 'always');
     const target = join(bench.folder, 'target');
     // As when a backup is gone on with from a checkpoint that lists the same.
-    const run = claim({ journal: bench.journal, repository: bench.journalRepository });
+    const run = claim({ journal: bench.journal, journalRepository: bench.journalRepository });
     await holdsInTime(
       fc.asyncProperty(anyManifest, overwrites, async (manifest, overwrite) => {
         fc.pre(manifest.length > 0);

@@ -53,11 +53,11 @@ async function withClosedJournal(use: (file: string, folder: string) => Promise<
 }
 
 function fill(journal: Journal, name: string): void {
-  const repository = rememberRepository(journal, 'first', 'file:///backups');
+  const journalRepository = rememberRepository(journal, 'first', 'file:///backups');
   const entries = Array.from({ length: ENTRIES }, (_, index) =>
     entryAt(`/home/${name}/a name that is ${index}`),
   );
-  add(journal, claim({ journal, repository }, { name }), ...entries);
+  add(journal, claim({ journal, journalRepository }, { name }), ...entries);
 }
 
 /** @returns bytes that are neither zeros nor text, the same each time */
@@ -262,12 +262,12 @@ damaged('that another process still has open takes its write-ahead log along', a
     await overwrite(file, 140 * PAGE_BYTES, noise(PAGE_BYTES));
     await truncate(file, 141 * PAGE_BYTES);
     const { journal, movedAside } = await openJournal(file, { now: NOW, check: true });
-    const repository = rememberRepository(journal, 'new', 'file:///backups');
+    const journalRepository = rememberRepository(journal, 'new', 'file:///backups');
     other.exec('UPDATE entry SET mode = 1');
     other.close();
     for (const suffix of ['', '-wal', '-shm']) await stat(movedAside + suffix);
     assert.ok(isSound(journal));
-    assert.is(rememberRepository(journal, 'new', 'file:///backups'), repository);
+    assert.is(rememberRepository(journal, 'new', 'file:///backups'), journalRepository);
     journal.close();
   });
 });

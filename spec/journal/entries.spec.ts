@@ -192,9 +192,9 @@ planning('adds, changes, moves and drops entries', async () => {
       '/kept': 'uploaded',
       '/moved': 'uploaded',
     });
-    assert.equal(durablePrefix(journal, run.repository, changed!.id), { chunks: 0, bytes: 0 });
-    assert.equal(durablePrefix(journal, run.repository, gone!.id), { chunks: 0, bytes: 0 });
-    assert.equal(durablePrefix(journal, run.repository, moved!.id), { chunks: 1, bytes: 1000 });
+    assert.equal(durablePrefix(journal, run.journalRepository, changed!.id), { chunks: 0, bytes: 0 });
+    assert.equal(durablePrefix(journal, run.journalRepository, gone!.id), { chunks: 0, bytes: 0 });
+    assert.equal(durablePrefix(journal, run.journalRepository, moved!.id), { chunks: 1, bytes: 1000 });
     const now = [...journalEntries(journal, run.sourceSet)];
     assert.is(now.find(({ path }) => String(path) === '/changed')!.mtimeNs, 5n);
     assert.is(now.find(({ path }) => String(path) === '/moved')!.device, 65n);
@@ -234,12 +234,12 @@ uploading('completes a file with its last piece, in whatever order the packs bec
         LATER,
       );
     record(['c'], 2);
-    assert.equal(durablePrefix(journal, run.repository, id), { chunks: 0, bytes: 0 });
+    assert.equal(durablePrefix(journal, run.journalRepository, id), { chunks: 0, bytes: 0 });
     assert.is(partlyUploadedBytes(journal, run), 0);
     record(['a'], 0);
-    assert.equal(durablePrefix(journal, run.repository, id), { chunks: 1, bytes: 1000 });
+    assert.equal(durablePrefix(journal, run.journalRepository, id), { chunks: 1, bytes: 1000 });
     record(['b'], 1);
-    assert.equal(durablePrefix(journal, run.repository, id), { chunks: 3, bytes: 3000 });
+    assert.equal(durablePrefix(journal, run.journalRepository, id), { chunks: 3, bytes: 3000 });
     assert.is(partlyUploadedBytes(journal, run), 3000);
     assert.equal(statesOf(lent, run), { '/big': 'pending' });
     record(['d'], 3, [read(id, 4)]);
@@ -268,7 +268,7 @@ uploading('counts a file once, even when the same is recorded again', async () =
     recordUploaded(journal, run, batch, NOW);
     recordUploaded(journal, run, batch, NOW);
     assert.is(totalsOf(journal, run).uploadedFiles, 1);
-    assert.is(knownPacks(journal, run.repository).length, 1);
+    assert.is(knownPacks(journal, run.journalRepository).length, 1);
   });
 });
 
@@ -281,7 +281,7 @@ uploading('never completes a file one of whose pieces is missing, and then recor
     const batch = { pack: packOf('a', 'c'), pieces: gap, completed: [read(file!.id, 3)], bytes: 0 };
     assert.throws(() => recordUploaded(journal, run, batch, NOW), /not all of its 3 chunks are recorded/);
     assert.equal(statesOf(lent, run), { '/a': 'pending' });
-    assert.not(isKnownChunk(journal, run.repository, hash('a')));
+    assert.not(isKnownChunk(journal, run.journalRepository, hash('a')));
     assert.is(totalsOf(journal, run).uploadedFiles, 0);
   });
 });
@@ -320,8 +320,8 @@ uploading('of a file that changed meanwhile counts for nothing any more', async 
       NOW,
     );
     resetEntry(journal, run, file!.id, entryAt('/a', { size: 9n }));
-    assert.equal(durablePrefix(journal, run.repository, file!.id), { chunks: 0, bytes: 0 });
-    assert.ok(isKnownChunk(journal, run.repository, hash('a')));
+    assert.equal(durablePrefix(journal, run.journalRepository, file!.id), { chunks: 0, bytes: 0 });
+    assert.ok(isKnownChunk(journal, run.journalRepository, hash('a')));
   });
 });
 
@@ -386,12 +386,12 @@ lost('makes every file that needs it pending again, and takes it off the count',
     upload(lent, run, rows[1]!.id, 'a');
     upload(lent, run, rows[2]!.id, 'b');
     upload(lent, run, rows[0]!.id, 'a', 'b'); // its pack brings nothing new
-    const pack = knownPacks(journal, run.repository).find(({ name }) => name.equals(packOf('a').name));
+    const pack = knownPacks(journal, run.journalRepository).find(({ name }) => name.equals(packOf('a').name));
     forgetPacks(journal, [pack!.id]);
     assert.equal(demoteBrokenFiles(journal, run, LATER), { files: 2, bytes: 3000 });
     assert.equal(statesOf(lent, run), { '/both': 'pending', '/first': 'pending', '/second': 'uploaded' });
     assert.is(totalsOf(journal, run).uploadedFiles, 1);
-    assert.equal(durablePrefix(journal, run.repository, rows[0]!.id), { chunks: 0, bytes: 0 });
+    assert.equal(durablePrefix(journal, run.journalRepository, rows[0]!.id), { chunks: 0, bytes: 0 });
     assert.equal(demoteBrokenFiles(journal, run, LATER), { files: 0, bytes: 0 });
   });
 });
@@ -406,7 +406,7 @@ lost('is not taken off a count that never had it', async () => {
     const second = claim(lent);
     forgetPacks(
       journal,
-      knownPacks(journal, second.repository).map(({ id }) => id),
+      knownPacks(journal, second.journalRepository).map(({ id }) => id),
     );
     demoteBrokenFiles(journal, second, NOW);
     assert.is(totalsOf(journal, second).uploadedFiles, 0);
@@ -417,7 +417,7 @@ lost('is not taken off a count that never had it', async () => {
 lost('of one repository is not lost in another', async () => {
   await withJournal((lent) => {
     const { journal } = lent;
-    const other = { ...lent, repository: rememberRepository(journal, 'second', 'file:///other') };
+    const other = { ...lent, journalRepository: rememberRepository(journal, 'second', 'file:///other') };
     const [here, there] = [claim(lent), claim(other)];
     for (const run of [here, there]) {
       const [file] = add(journal, run, entryAt('/a', { size: 1000n }));
@@ -425,7 +425,7 @@ lost('of one repository is not lost in another', async () => {
     }
     forgetPacks(
       journal,
-      knownPacks(journal, here.repository).map(({ id }) => id),
+      knownPacks(journal, here.journalRepository).map(({ id }) => id),
     );
     assert.equal(demoteBrokenFiles(journal, there, NOW), { files: 0, bytes: 0 });
     assert.equal(demoteBrokenFiles(journal, here, NOW), { files: 1, bytes: 1000 });

@@ -21,7 +21,7 @@ export interface Lent {
   readonly journal: Journal;
   readonly folder: string;
   /** The number of a repository in the journal. */
-  readonly repository: number;
+  readonly journalRepository: number;
 }
 
 /** Lends a new journal in a folder of its own. */
@@ -29,7 +29,11 @@ export async function withJournal(use: (lent: Lent) => Promise<void> | void): Pr
   await withFolder(async (folder) => {
     const { journal } = await openJournal(join(folder, 'journal.db'), { now: NOW });
     try {
-      await use({ journal, folder, repository: rememberRepository(journal, 'first', 'file:///backups') });
+      await use({
+        journal,
+        folder,
+        journalRepository: rememberRepository(journal, 'first', 'file:///backups'),
+      });
     } finally {
       journal.close();
     }
@@ -38,12 +42,12 @@ export async function withJournal(use: (lent: Lent) => Promise<void> | void): Pr
 
 /** Claims the run of the sources `/home/<name>`. */
 export function claim(
-  { journal, repository }: Pick<Lent, 'journal' | 'repository'>,
+  { journal, journalRepository }: Pick<Lent, 'journal' | 'journalRepository'>,
   { name = 'docs', owner = HERE, now = NOW, takenIds = new Set<string>() } = {},
 ): Run {
   const sourcePaths = [Buffer.from(`/home/${name}`)];
   return claimRun(journal, {
-    repository,
+    journalRepository,
     matchKey: hash(name),
     sourcePaths,
     host: 'here',

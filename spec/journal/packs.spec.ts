@@ -30,12 +30,12 @@ const packs = suite('a durable pack');
 
 packs('tells where each of its chunks lies', async () => {
   await withJournal((lent) => {
-    const { journal, repository } = lent;
+    const { journal, journalRepository } = lent;
     store(lent, 'docs', packOf('a', 'b'));
-    assert.ok(isKnownChunk(journal, repository, hash('b')));
-    assert.not(isKnownChunk(journal, repository, hash('c')));
-    assert.is(chunkLocation(journal, repository, hash('c')), null);
-    const { packId, ...location } = chunkLocation(journal, repository, hash('b'))!;
+    assert.ok(isKnownChunk(journal, journalRepository, hash('b')));
+    assert.not(isKnownChunk(journal, journalRepository, hash('c')));
+    assert.is(chunkLocation(journal, journalRepository, hash('c')), null);
+    const { packId, ...location } = chunkLocation(journal, journalRepository, hash('b'))!;
     assert.equal(location, {
       pack: packOf('a', 'b').name,
       packSize: 2000,
@@ -45,7 +45,9 @@ packs('tells where each of its chunks lies', async () => {
       size: 1000,
       compression: 1,
     });
-    assert.equal(knownPacks(journal, repository), [{ id: packId, name: packOf('a', 'b').name, size: 2000 }]);
+    assert.equal(knownPacks(journal, journalRepository), [
+      { id: packId, name: packOf('a', 'b').name, size: 2000 },
+    ]);
   });
 });
 
@@ -55,36 +57,36 @@ packs('is known in its own repository only', async () => {
     const other = rememberRepository(lent.journal, 'second', 'file:///other');
     assert.not(isKnownChunk(lent.journal, other, hash('a')));
     assert.equal(knownPacks(lent.journal, other), []);
-    store({ ...lent, repository: other }, 'docs', packOf('a'));
+    store({ ...lent, journalRepository: other }, 'docs', packOf('a'));
     assert.ok(isKnownChunk(lent.journal, other, hash('a')));
   });
 });
 
 packs('may hold what another run stored at the same time', async () => {
   await withJournal((lent) => {
-    const { journal, repository } = lent;
+    const { journal, journalRepository } = lent;
     store(lent, 'docs', packOf('a', 'b'));
     store(lent, 'pictures', packOf('b', 'c'));
-    const at = (name: string) => chunkLocation(journal, repository, hash(name))!.pack;
+    const at = (name: string) => chunkLocation(journal, journalRepository, hash(name))!.pack;
     assert.equal(['a', 'b', 'c'].map(at), [
       packOf('a', 'b').name,
       packOf('a', 'b').name,
       packOf('b', 'c').name,
     ]);
-    assert.is(knownPacks(journal, repository).length, 2);
+    assert.is(knownPacks(journal, journalRepository).length, 2);
   });
 });
 
 packs('that the remote has lost is forgotten with its chunks', async () => {
   await withJournal((lent) => {
-    const { journal, repository } = lent;
+    const { journal, journalRepository } = lent;
     store(lent, 'docs', packOf('a', 'b'), packOf('c'));
-    forgetPacks(journal, [chunkLocation(journal, repository, hash('a'))!.packId]);
+    forgetPacks(journal, [chunkLocation(journal, journalRepository, hash('a'))!.packId]);
     assert.equal(
-      ['a', 'b', 'c'].map((name) => isKnownChunk(journal, repository, hash(name))),
+      ['a', 'b', 'c'].map((name) => isKnownChunk(journal, journalRepository, hash(name))),
       [false, false, true],
     );
-    assert.equal(namesOf(packsWithoutIndex(journal, repository)), namesOf([packOf('c')]));
+    assert.equal(namesOf(packsWithoutIndex(journal, journalRepository)), namesOf([packOf('c')]));
   });
 });
 
@@ -93,46 +95,46 @@ packs.run();
 const indexes = suite('an index');
 
 indexes('makes its packs known', async () => {
-  await withJournal(({ journal, repository }) => {
-    recordIndex(journal, repository, 'index/one', [packOf('a'), packOf('b')]);
-    assert.ok(isKnownChunk(journal, repository, hash('b')));
-    assert.equal(seenIndexes(journal, repository), new Set(['index/one']));
-    assert.equal(packsWithoutIndex(journal, repository), []);
+  await withJournal(({ journal, journalRepository }) => {
+    recordIndex(journal, journalRepository, 'index/one', [packOf('a'), packOf('b')]);
+    assert.ok(isKnownChunk(journal, journalRepository, hash('b')));
+    assert.equal(seenIndexes(journal, journalRepository), new Set(['index/one']));
+    assert.equal(packsWithoutIndex(journal, journalRepository), []);
   });
 });
 
 indexes('is recorded whole or not at all', async () => {
-  await withJournal(({ journal, repository }) => {
+  await withJournal(({ journal, journalRepository }) => {
     const broken = function* () {
       yield packOf('a');
       throw new Error('damaged');
     };
-    assert.throws(() => recordIndex(journal, repository, 'index/one', broken()), /damaged/);
-    assert.not(isKnownChunk(journal, repository, hash('a')));
-    assert.equal(seenIndexes(journal, repository), new Set());
+    assert.throws(() => recordIndex(journal, journalRepository, 'index/one', broken()), /damaged/);
+    assert.not(isKnownChunk(journal, journalRepository, hash('a')));
+    assert.equal(seenIndexes(journal, journalRepository), new Set());
   });
 });
 
 indexes('is still to be written of the packs that no index holds', async () => {
   await withJournal((lent) => {
-    const { journal, repository } = lent;
+    const { journal, journalRepository } = lent;
     store(lent, 'docs', packOf('a'), packOf('b'), packOf('c'));
-    const [first] = packsWithoutIndex(journal, repository);
+    const [first] = packsWithoutIndex(journal, journalRepository);
     assert.equal(first, { name: packOf('a').name, size: 1000, directory: Buffer.from('directory of a') });
-    recordOwnIndex(journal, repository, 'index/mine', [packOf('a').name]);
-    recordIndex(journal, repository, 'index/of-another', [packOf('b')]); // which stored the same
-    assert.equal(namesOf(packsWithoutIndex(journal, repository)), namesOf([packOf('c')]));
-    assert.equal(seenIndexes(journal, repository), new Set(['index/mine', 'index/of-another']));
+    recordOwnIndex(journal, journalRepository, 'index/mine', [packOf('a').name]);
+    recordIndex(journal, journalRepository, 'index/of-another', [packOf('b')]); // which stored the same
+    assert.equal(namesOf(packsWithoutIndex(journal, journalRepository)), namesOf([packOf('c')]));
+    assert.equal(seenIndexes(journal, journalRepository), new Set(['index/mine', 'index/of-another']));
   });
 });
 
 indexes('that was written is not written again because a pack is recorded again', async () => {
   await withJournal((lent) => {
-    const { journal, repository } = lent;
+    const { journal, journalRepository } = lent;
     store(lent, 'docs', packOf('a'));
-    recordOwnIndex(journal, repository, 'index/mine', [packOf('a').name]);
+    recordOwnIndex(journal, journalRepository, 'index/mine', [packOf('a').name]);
     store(lent, 'pictures', packOf('a'));
-    assert.equal(packsWithoutIndex(journal, repository), []);
+    assert.equal(packsWithoutIndex(journal, journalRepository), []);
   });
 });
 

@@ -48,7 +48,7 @@ async function queryPlans(): Promise<QueryPlan[]> {
 }
 
 function backUp(lent: Lent): void {
-  const { journal, repository } = lent;
+  const { journal, journalRepository } = lent;
   const run = claim(lent, { owner: NOBODY });
   const [changed, gone, file] = add(journal, run, entryAt('/changed'), entryAt('/gone'), entryAt('/x'));
   const entry = entryAt('/changed', { size: 2n ** 40n });
@@ -59,22 +59,22 @@ function backUp(lent: Lent): void {
     moved,
     gone: [gone!.id],
   });
-  for (const { id } of pendingFiles(journal, run.sourceSet)) durablePrefix(journal, repository, id);
+  for (const { id } of pendingFiles(journal, run.sourceSet)) durablePrefix(journal, journalRepository, id);
   partlyUploadedBytes(journal, run);
-  packs.isKnownChunk(journal, repository, hash('a'));
+  packs.isKnownChunk(journal, journalRepository, hash('a'));
   const completed = [file!, changed!].map(({ id }) => ({ entry: id, chunks: 1, bytes: 3000, torn: true }));
   const pieces = [file!, changed!].flatMap(({ id }) => piecesOf(id, 0, 'a'));
   recordUploaded(journal, run, { pack: packOf('a'), pieces, completed, bytes: 3000 }, NOW);
   recordUploaded(journal, run, { pack: null, pieces, completed, bytes: 3000 }, NOW);
   markUnreadable(journal, file!.id);
-  packs.packsWithoutIndex(journal, repository);
-  packs.recordIndex(journal, repository, 'index/one', [packOf('b')]);
-  packs.seenIndexes(journal, repository);
-  packs.chunkLocation(journal, repository, hash('a'));
+  packs.packsWithoutIndex(journal, journalRepository);
+  packs.recordIndex(journal, journalRepository, 'index/one', [packOf('b')]);
+  packs.seenIndexes(journal, journalRepository);
+  packs.chunkLocation(journal, journalRepository, hash('a'));
   packs.forgetPacks(
     journal,
     packs
-      .knownPacks(journal, repository)
+      .knownPacks(journal, journalRepository)
       .map(({ id }) => id)
       .slice(1),
   );

@@ -66,7 +66,7 @@ claiming('is refused while the owner lives, and changes nothing', async () => {
 
 claiming('of other sources, or in another repository, is another run', async () => {
   await withJournal((lent) => {
-    const other = { ...lent, repository: rememberRepository(lent.journal, 'second', 'file:///other') };
+    const other = { ...lent, journalRepository: rememberRepository(lent.journal, 'second', 'file:///other') };
     const runs = [claim(lent), claim(lent, { name: 'pictures' }), claim(other)];
     assert.is(new Set(runs.map(({ id }) => id)).size, 3);
     assert.equal(
@@ -84,10 +84,10 @@ claiming('passes over the ids that are taken on the remote', async () => {
 });
 
 claiming('keeps the sources as they are, bytes that are not UTF-8 included', async () => {
-  await withJournal(({ journal, repository }) => {
+  await withJournal(({ journal, journalRepository }) => {
     const sourcePaths = [Buffer.from([0x2f, 0xff, 0xfe]), Buffer.from('/häuser')];
     const rest = {
-      repository,
+      journalRepository,
       matchKey: hash('x'),
       host: 'here',
       owner: HERE,
@@ -139,7 +139,7 @@ ending('has totals once its first scan is through', async () => {
 ending('is of a repository that may be reached by another URL later', async () => {
   await withJournal((lent) => {
     claim(lent);
-    assert.is(rememberRepository(lent.journal, 'first', 'sftp://elsewhere/backups'), lent.repository);
+    assert.is(rememberRepository(lent.journal, 'first', 'sftp://elsewhere/backups'), lent.journalRepository);
     assert.is(unfinishedRuns(lent.journal)[0]!.remote, 'sftp://elsewhere/backups');
   });
 });

@@ -63,7 +63,7 @@ abandoning('takes its rows away and leaves its packs known', async () => {
     assert.is(rows(lent, 'source_set'), 1);
     assert.is(rows(lent, 'entry'), 2);
     assert.is(rows(lent, 'entry_chunk'), 1);
-    assert.ok(isKnownChunk(lent.journal, lent.repository, hash('chunk of docs')));
+    assert.ok(isKnownChunk(lent.journal, lent.journalRepository, hash('chunk of docs')));
     assert.not(claim(lent, { name: 'docs' }).resumed);
   });
 });

@@ -52,7 +52,7 @@ function packOfMany(number: number, count: number): SealedPack {
 const indexes = suite('indexes');
 
 indexes('tell another machine where every chunk lies', () =>
-  withJournal(async ({ journal, repository: number }) => {
+  withJournal(async ({ journal, journalRepository: number }) => {
     const repository = repositoryOver();
     const packs = [sealPack('a', 'b', 'c'), sealPack('d')];
     for (const pack of packs) recordPack(journal, number, pack);
@@ -71,7 +71,7 @@ indexes('tell another machine where every chunk lies', () =>
 );
 
 indexes('are put once: what one holds is in no other', () =>
-  withJournal(async ({ journal, repository: number }) => {
+  withJournal(async ({ journal, journalRepository: number }) => {
     const repository = repositoryOver();
     recordPack(journal, number, sealPack('a'));
     await putIndexes(repository, journal, number);
@@ -88,7 +88,7 @@ indexes('are put once: what one holds is in no other', () =>
 );
 
 indexes('are not put where there is nothing to tell', () =>
-  withJournal(async ({ journal, repository: number }) => {
+  withJournal(async ({ journal, journalRepository: number }) => {
     const repository = repositoryOver();
     await putIndexes(repository, journal, number);
     assert.equal(indexesOf(repository), []);
@@ -96,7 +96,7 @@ indexes('are not put where there is nothing to tell', () =>
 );
 
 indexes('are fetched once', () =>
-  withJournal(async ({ journal, repository: number }) => {
+  withJournal(async ({ journal, journalRepository: number }) => {
     const repository = repositoryOver();
     for (const name of ['a', 'b', 'c']) {
       recordPack(journal, number, sealPack(name));
@@ -112,7 +112,7 @@ indexes('are fetched once', () =>
 );
 
 indexes('of our own are not fetched at all', () =>
-  withJournal(async ({ journal, repository: number }) => {
+  withJournal(async ({ journal, journalRepository: number }) => {
     const repository = repositoryOver();
     recordPack(journal, number, sealPack('a'));
     await putIndexes(repository, journal, number);
@@ -123,7 +123,7 @@ indexes('of our own are not fetched at all', () =>
 );
 
 indexes('whose put fails leave their packs without one, for the next time', () =>
-  withJournal(async ({ journal, repository: number }) => {
+  withJournal(async ({ journal, journalRepository: number }) => {
     const repository = repositoryOver();
     recordPack(journal, number, sealPack('a'));
     const remote = failingRemote(repository.remote, [{ verb: 'put', call: 1 }]);
@@ -164,7 +164,7 @@ indexes('are made from the pack itself where what the journal kept of it has cha
 );
 
 indexes('whose pack is gone from the remote as well are not made of what is left in the journal', () =>
-  withJournal(async ({ journal, repository: number }) => {
+  withJournal(async ({ journal, journalRepository: number }) => {
     const repository = repositoryOver();
     recordPack(journal, number, { ...sealPack('a'), directory: Buffer.alloc(41) });
     await assertRejects(
@@ -177,7 +177,7 @@ indexes('whose pack is gone from the remote as well are not made of what is left
 );
 
 indexes('of very many chunks are several, each of some megabytes', () =>
-  withJournal(async ({ journal, repository: number }) => {
+  withJournal(async ({ journal, journalRepository: number }) => {
     const repository = repositoryOver();
     for (let index = 0; index < 6; index += 1) recordPack(journal, number, packOfMany(index, 21_000));
     await putIndexes(repository, journal, number);
@@ -189,7 +189,7 @@ indexes('of very many chunks are several, each of some megabytes', () =>
 );
 
 indexes('that vanish after they were listed are no error', () =>
-  withJournal(async ({ journal, repository: number }) => {
+  withJournal(async ({ journal, journalRepository: number }) => {
     const repository = repositoryOver();
     recordPack(journal, number, sealPack('a'));
     await putIndexes(repository, journal, number);
@@ -206,7 +206,7 @@ for (const [what, damage] of Object.entries({
   'nothing left': () => Buffer.alloc(0),
 })) {
   indexes(`with ${what} are refused by name, and nothing of them is believed`, () =>
-    withJournal(async ({ journal, repository: number }) => {
+    withJournal(async ({ journal, journalRepository: number }) => {
       const repository = repositoryOver();
       recordPack(journal, number, sealPack('a'));
       await putIndexes(repository, journal, number);
@@ -220,7 +220,7 @@ for (const [what, damage] of Object.entries({
 }
 
 indexes('that hold what is no index are refused whole', () =>
-  withJournal(async ({ journal, repository: number }) => {
+  withJournal(async ({ journal, journalRepository: number }) => {
     const repository = repositoryOver();
     const sealed = sealObject(repository.keys, 'index', '', Buffer.from('no index'));
     repository.remote.objects.set(`index/${contentName(sealed)}`, sealed);

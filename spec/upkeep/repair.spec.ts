@@ -153,10 +153,10 @@ function damageMuch({ objects, names }: Made): void {
 }
 
 /** A backup of other sources runs in this process, unless it does already. */
-function claimElsewhere(journal: Journal, repository: number): Run | null {
+function claimElsewhere(journal: Journal, journalRepository: number): Run | null {
   if (unfinishedRuns(journal).length > 0) return null;
   return claimRun(journal, {
-    repository,
+    journalRepository,
     matchKey: Buffer.alloc(32, 1),
     sourcePaths: [Buffer.from('/elsewhere')],
     host: 'here',
@@ -226,7 +226,9 @@ repairing('removes nothing once a backup has begun meanwhile', async () => {
       {
         ...remote,
         async put(...args) {
-          await made.machine.withJournal((journal, repository) => claimElsewhere(journal, repository));
+          await made.machine.withJournal((journal, journalRepository) =>
+            claimElsewhere(journal, journalRepository),
+          );
           return remote.put(...args);
         },
       },

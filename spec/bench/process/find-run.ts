@@ -19,7 +19,7 @@ const file = join(folder, 'journal.db');
 const now = new Date();
 const open = async () => {
   const { journal } = await openJournal(file, { now });
-  return { journal, repository: rememberRepository(journal, 'benchmark', 'file:///backups') };
+  return { journal, journalRepository: rememberRepository(journal, 'benchmark', 'file:///backups') };
 };
 
 const made = await open();
@@ -37,7 +37,7 @@ const claimedMs: number[] = [];
 for (let count = 0; count < ASKED; count += 1) {
   const name = `${(count * 367) % RUNS}`;
   const startedAt = performance.now();
-  const id = unfinishedBackupId(asked.journal, asked.repository, hash(name));
+  const id = unfinishedBackupId(asked.journal, asked.journalRepository, hash(name));
   const foundAt = performance.now();
   const run = claim(asked, { name, now });
   claimedMs.push(performance.now() - foundAt);

@@ -31,7 +31,7 @@ const paths = Array.from({ length: FILES }, (_, number) =>
 );
 
 const { journal } = await openJournal(join(folder, 'journal.db'), { now: now() });
-const repository = rememberRepository(journal, 'benchmark', 'file:///backups');
+const journalRepository = rememberRepository(journal, 'benchmark', 'file:///backups');
 
 let journalMs = 0;
 const timed = async <T>(work: () => T | Promise<T>): Promise<T> => {
@@ -42,7 +42,7 @@ const timed = async <T>(work: () => T | Promise<T>): Promise<T> => {
 };
 
 const claim = {
-  repository,
+  journalRepository,
   matchKey: hash('sources'),
   sourcePaths: [source],
   host: 'here',
@@ -107,7 +107,7 @@ function nextBatch(files: ReturnType<typeof pendingFiles>, batchNumber: number):
     const { id: entry, path, size } = next.value;
     const file = { entry, path, sizeBytes: Number(size), attempt: 1 };
     const chunk = hash(`chunk of ${entry}`);
-    if (isKnownChunk(journal, repository, chunk)) throw new Error('a chunk was known before');
+    if (isKnownChunk(journal, journalRepository, chunk)) throw new Error('a chunk was known before');
     chunks.push(chunk);
     batch.pieces.push({ file, position: 0, chunk, sizeBytes: file.sizeBytes, needs: batchNumber });
     batch.ended.push({ file, chunks: 1, bytes: file.sizeBytes, torn: false });

@@ -13,10 +13,10 @@ process.stdout.write('ready\n');
 await once(process.stdin, 'data');
 const { journal, movedAside } = await openJournal(file, { now: NOW, check: check === 'check' });
 rememberRepository(journal, `of process ${process.pid}`, 'file:///backups');
-const repository = rememberRepository(journal, 'first', 'file:///backups');
+const journalRepository = rememberRepository(journal, 'first', 'file:///backups');
 process.stdout.write(movedAside === null ? 'opened\n' : 'moved aside\n');
 try {
-  claim({ journal, repository });
+  claim({ journal, journalRepository });
   process.stdout.write('claimed\n');
 } catch (error) {
   if (!(error instanceof LockedError)) throw error;

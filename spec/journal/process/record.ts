@@ -16,7 +16,7 @@ import { CHUNKS, FILES, PATHS, PLANNED_AT_ONCE, UPLOADED_AT_ONCE } from './recor
 
 const [file = ''] = process.argv.slice(2);
 const { journal } = await openJournal(file, { now: NOW });
-const run = claim({ journal, repository: rememberRepository(journal, 'first', 'file:///backups') });
+const run = claim({ journal, journalRepository: rememberRepository(journal, 'first', 'file:///backups') });
 const state = openStateFile(journal, run, { folder: join(dirname(file), 'resume_state'), sourcePaths: [] });
 await state.rewrite();
 const planned = [...journalEntries(journal, run.sourceSet)].length;
