@@ -12,6 +12,7 @@ import {
   withWebdav,
 } from '../helpers/cli-places.ts';
 import { writeNoise, writePersonsFolder } from '../helpers/cli-trees.ts';
+import { commandOf } from '../helpers/processes.ts';
 import { assertStatus, filesUnder, type Machine, withMachine, writeConfig } from '../helpers/program.ts';
 
 /** In every form in which somebody might print or store it. */
@@ -107,7 +108,7 @@ function processesOf(pid: number): Buffer[] {
       return false; // it has ended meanwhile
     }
   });
-  return [String(pid), ...children].map((name) => readFileSync(`/proc/${name}/cmdline`));
+  return [pid, ...children.map(Number)].map((one) => Buffer.from(commandOf(one), 'latin1'));
 }
 
 secrets('of the embedded default: its key is in the key file alone', async () => {

@@ -14,6 +14,15 @@ export function descendantsOf(pid: number): number[] {
   return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)]);
 }
 
+/** @returns the command line of a process, its words ended by NUL; empty when it has ended */
+export function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
 /** Ends a process with all it started and waits until it is gone. */
 export async function endTree(child: ChildProcess): Promise<void> {
   const pid = child.pid;

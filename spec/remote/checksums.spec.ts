@@ -8,7 +8,7 @@ import type { RemoteError } from '../../lib/errors.ts';
 import type { Remote } from '../../lib/remote/remote.ts';
 import { withRetry } from '../../lib/remote/retry.ts';
 import { openSftp, type SftpOptions } from '../../lib/remote/sftp.ts';
-import { descendantsOf } from '../helpers/processes.ts';
+import { commandOf, descendantsOf } from '../helpers/processes.ts';
 import { withProftpd } from '../helpers/proftpd.ts';
 import { type SshServer, sshSettings, withSshd } from '../helpers/sshd.ts';
 import { withFolder } from '../helpers/temporary.ts';
@@ -55,14 +55,6 @@ async function noCommand(remote: Remote, hashes: ReadonlyMap<string, string>): P
   assert.is(error.message, 'compute checksums: the server offers no command for it');
   assert.match(error.hints.join('\n'), /port 23/);
   return error;
-}
-
-function commandOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-  } catch {
-    return ''; // it has ended
-  }
 }
 
 const sorted = (hashes: ReadonlyMap<string, string> | undefined) => [...(hashes ?? [])].sort();

@@ -14,7 +14,7 @@ import { MAX_GET_BYTES, type Remote } from '../../lib/remote/remote.ts';
 import type { RemoteSettings } from '../../lib/remote/settings.ts';
 import { openSftp, type SftpOptions } from '../../lib/remote/sftp.ts';
 import { freePort } from '../helpers/free-port.ts';
-import { childrenOf, descendantsOf, signal } from '../helpers/processes.ts';
+import { childrenOf, commandOf, descendantsOf, signal } from '../helpers/processes.ts';
 import { withProftpd } from '../helpers/proftpd.ts';
 import { type ScriptedServer, withScriptedSftp } from '../helpers/scripted-sftp.ts';
 import { skipTest } from '../helpers/skip.ts';
@@ -687,9 +687,7 @@ async function failure(promise: Promise<unknown>): Promise<RemoteError> {
 }
 
 function sftpPrograms(server: SshServer): number[] {
-  return descendantsOf(server.pid).filter((pid) =>
-    readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('sftp-server'),
-  );
+  return descendantsOf(server.pid).filter((pid) => commandOf(pid).includes('sftp-server'));
 }
 
 function mountSmallDisk(folder: string): boolean {
