@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Journal } from './database.ts';
+import { chunkSize } from './packs.ts';
 import type { Run } from './runs.ts';
 import { statement } from './statement.ts';
 
@@ -37,15 +38,12 @@ export function chunkAt(journal: Journal, entry: bigint, position: number): Buff
   return selectPiece(journal).get({ entry, position })?.chunk ?? null;
 }
 
-const selectPieces = statement<{ entry: bigint; journalRepository: number }>()((db, p) =>
+const selectPieces = statement<{ entry: bigint }>()((db, p) =>
   db
     .selectFrom('entry_chunk')
-    .leftJoin('chunk', (join) =>
-      join.onRef('chunk.id', '=', 'entry_chunk.chunk').on('chunk.repository', '=', p.journalRepository),
-    )
-    .select(['entry_chunk.position', 'chunk.size'])
-    .where('entry_chunk.entry', '=', p.entry as never)
-    .orderBy('entry_chunk.position'),
+    .select(['position', 'chunk'])
+    .where('entry', '=', p.entry as never)
+    .orderBy('position'),
 );
 
 /** @returns how many of the file's first chunks are durable without a gap, and the bytes they cover */
@@ -56,10 +54,11 @@ export function durablePrefix(
 ): { readonly chunks: number; readonly bytes: number } {
   let chunks = 0;
   let bytes = 0;
-  for (const { position, size } of selectPieces(journal).all({ entry, journalRepository })) {
-    if (position !== chunks || size === null) break;
+  for (const { position, chunk } of selectPieces(journal).all({ entry })) {
+    const sizeBytes = position === chunks ? chunkSize(journal, journalRepository, chunk) : null;
+    if (sizeBytes === null) break;
     chunks += 1;
-    bytes += size;
+    bytes += sizeBytes;
   }
   return { chunks, bytes };
 }

@@ -110,6 +110,18 @@ queries('never walk a whole table, nor sort', () => {
   assert.equal(breaches, []);
 });
 
+queries(
+  'that join tables are asked once a run or once for a page of files, as SQLite plans them anew each time',
+  () => {
+    const joins = plans.flatMap(({ query }) => query.match(/"\w+" (?:inner|left) join "\w+"/) ?? []);
+    assert.equal(joins.sort(), [
+      '"entry" inner join "entry_chunk"', // a page's chunks
+      '"entry" inner join "entry_chunk"', // the files that were begun
+      '"run" inner join "source_set"',
+    ]);
+  },
+);
+
 queries('find the files that still wait without passing over the others', () => {
   assert.match(
     stepsOf(`"state" = 'pending'`, 'order by "path"').join(),
