@@ -20,6 +20,8 @@ export interface Script {
   readonly answer?: (what: string) => number | string | undefined;
   /** Channels it opens on a connection. */
   readonly maxChannels?: number;
+  /** What its shell says to a command, ending it without a status; without this it has no shell. */
+  readonly command?: (line: string) => string;
   /** What it says of a file's size. */
   readonly sizeOf?: (bytes: Buffer) => number;
 }
@@ -55,7 +57,11 @@ export async function withScriptedSftp(
         channels += 1;
         state.requests.push('channel');
         if (channels > (script.maxChannels ?? Number.POSITIVE_INFINITY)) return reject();
-        accept().on('sftp', (acceptSftp) => serve(acceptSftp(), script, state));
+        const session = accept();
+        session.on('sftp', (acceptSftp) => serve(acceptSftp(), script, state));
+        const { command } = script;
+        if (command !== undefined)
+          session.on('exec', (acceptExec, _, { command: line }) => acceptExec().end(command(line)));
       });
     });
     listener.listen(0, '127.0.0.1');
@@ -148,6 +154,9 @@ function serve(
       sftp.attrs(id, attributes(bytes));
       return undefined;
     }),
+  );
+  sftp.on('REALPATH', (id, path) =>
+    sftp.name(id, [{ filename: path, longname: path, attrs: attributes(Buffer.alloc(0)) }]),
   );
   // Files need no folders here.
   sftp.on('MKDIR', (id, path) => handle(id, `mkdir ${path}`, () => STATUS_CODE.OK));

@@ -3,7 +3,7 @@ import { RemoteError } from '../../errors.ts';
 import { connectionFailure } from './failures.ts';
 
 export interface CommandOutcome {
-  /** `null` when a signal ended it, or nothing ran at all. */
+  /** `null` when a signal ended it, or the server did not say how it ended. */
   readonly status: number | null;
   readonly stdout: string;
   /** Its beginning. */
@@ -34,7 +34,7 @@ export async function runCommand(
   limits: CommandLimits,
 ): Promise<CommandOutcome | Refusal> {
   const opened = await open(client, where, command, limits.silenceMs);
-  return typeof opened === 'string' ? opened : finish(opened, where, limits);
+  return typeof opened === 'string' ? opened : finish(client, opened, where, limits);
 }
 
 function open(
@@ -68,6 +68,7 @@ function open(
 }
 
 function finish(
+  client: Client,
   stream: ClientChannel,
   where: string,
   { silenceMs, maxOutputBytes }: CommandLimits,
@@ -77,7 +78,9 @@ function finish(
     const stderr: Buffer[] = [];
     let [stdoutBytes, stderrBytes] = [0, 0];
     let status: number | null = null;
-    let hasExited = false;
+    // The sessions of a connection that breaks are closed as well, without a status, and after it.
+    const lost = () => reject(connectionFailure(`talk to ${where}`, undefined));
+    client.once('close', lost);
     const giveUp = (reason: string, retryable: boolean) => {
       reject(new RemoteError(`run a command on ${where}: ${reason}`, { retryable }));
       stream.close();
@@ -98,14 +101,12 @@ function finish(
       stderrBytes += bytes.length;
     });
     stream.on('exit', (code: number | null) => {
-      hasExited = true;
       status = code;
     });
     stream.on('error', (error: Error) => reject(connectionFailure(`talk to ${where}`, error)));
     stream.on('close', () => {
       clearTimeout(silence);
-      // A server that ends a command says how; one that does not was cut off.
-      if (!hasExited) return reject(connectionFailure(`talk to ${where}`, undefined));
+      client.off('close', lost);
       const text = (parts: Buffer[]) => Buffer.concat(parts).toString('utf8');
       resolve({ status, stdout: text(stdout), stderr: text(stderr).slice(0, STDERR_BYTES) });
     });
