@@ -45,7 +45,7 @@ export interface SessionOptions {
 /** Packs sent at once to begin with; on SFTP they are channels that share few connections. */
 const LANES = 4;
 /** Each of them carries no more than a window a round trip (2 MiB): so many of them fill a connection on a long line. */
-const CHANNELS_A_CONNECTION = 4;
+const LANES_A_CONNECTION = 4;
 /** Longer than packs in flight are given to end. */
 const GRACE_MS = 5000;
 
@@ -66,7 +66,7 @@ export async function withSession<Result>(
 
   const isSftp = location.kind === 'sftp';
   const lanes = isSftp ? Math.max(LANES, config.connections) : config.connections;
-  const mostLanes = isSftp ? config.connections * CHANNELS_A_CONNECTION : lanes;
+  const mostLanes = isSftp ? config.connections * LANES_A_CONNECTION : lanes;
   const temporaryToken = newTemporaryToken();
   const remote = await connect(cli, config, location, { lanes: mostLanes, temporaryToken, progress });
   const hurry = closeAfterGrace(cli.signal, remote);

@@ -23,8 +23,8 @@ interface Lent {
   small: number;
 }
 
-/** A connection takes a second channel before another connection is made: logging in costs more, and servers count connections. */
-const CHANNELS_A_CONNECTION = 2;
+/** So many a connection takes before another connection is made: logging in costs more, and servers count connections. */
+const FIRST_CHANNELS = 2;
 
 export interface PoolLimits {
   readonly maxConnections: number;
@@ -98,7 +98,7 @@ export function channelPool(
   /** Opens a channel. Afterwards there is one more, or one limit is lower. */
   const grow = async (): Promise<void> => {
     const [emptiest] = roomy();
-    if (emptiest !== undefined && (emptiest.channels.size < CHANNELS_A_CONNECTION || !mayConnect())) {
+    if (emptiest !== undefined && (emptiest.channels.size < FIRST_CHANNELS || !mayConnect())) {
       if ((await emptiest.openChannel()) !== null) return;
       full.add(emptiest);
       if (emptiest.channels.size > 0) return;
