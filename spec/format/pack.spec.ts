@@ -1,9 +1,9 @@
-import { zstdCompressSync } from 'node:zlib';
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DamagedError } from '../../lib/errors.ts';
-import { compressChunk, decompressChunk } from '../../lib/format/compress.ts';
+import { compressChunk, decompressChunk, openContext, type ZstdStream } from '../../lib/format/compress.ts';
 import { contentName, MAX_OBJECT_BYTES } from '../../lib/format/envelope.ts';
 import { chunkId, generateMasterKey, repositoryKeys } from '../../lib/format/keys.ts';
 import {
@@ -237,6 +237,32 @@ compression('is undone at every size', () => {
   for (const size of [64, 65, 1023, 1024, 1_000_000]) {
     const bytes = Buffer.alloc(size, 'fold ');
     assert.equal(decompressChunk(compressChunk(bytes)!, size), bytes);
+  }
+});
+
+compression('gives frames that node alone reads, each as if it were the only one', () => {
+  const mixed = (size: number) => {
+    const half = size >> 1;
+    return Buffer.concat([seededBytes(size - half, `mixed ${size}`), Buffer.alloc(half, `text ${size} `)]);
+  };
+  for (const size of [5000, 64, 8 * 1024 * 1024, 100, 70_000, 16 * 1024 * 1024, 5000]) {
+    const bytes = mixed(size);
+    assert.equal(zstdDecompressSync(compressChunk(bytes)!), bytes);
+    assert.is(compressChunk(seededBytes(size, `random ${size}`)), null);
+  }
+});
+
+compression('goes the public way where the inside of a node is another, or does something else', () => {
+  const bytes = Buffer.alloc(5000, 'fold ');
+  const left = new Uint32Array(2);
+  const streams: ZstdStream[] = [
+    {},
+    { _handle: { writeSync: () => {} } },
+    { _handle: { writeSync: () => {} }, _writeState: left },
+    { _handle: { writeSync: (...args) => void left.set([args[6] - 10, 0]) }, _writeState: left },
+  ];
+  for (const stream of streams) {
+    assert.equal(zstdDecompressSync(openContext(stream)(bytes)), bytes);
   }
 });
 
