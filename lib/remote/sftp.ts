@@ -1,8 +1,8 @@
 import { userInfo } from 'node:os';
-import type { Client, ConnectConfig, FileEntryWithStats } from 'ssh2';
+import type { Client, ConnectConfig } from 'ssh2';
 import SftpClient from 'ssh2-sftp-client';
-import { isName, requireName, requirePrefix } from './name.ts';
-import { type Remote, type RemoteObject, TEMPORARY_FOLDER } from './remote.ts';
+import { requireName, requirePrefix } from './name.ts';
+import type { Remote } from './remote.ts';
 import type { RemoteSettings } from './settings.ts';
 import type { Authenticator } from './sftp/authentication.ts';
 import { serverChecksums } from './sftp/checksums.ts';
@@ -13,16 +13,19 @@ import { readFolder, statPath } from './sftp/folders.ts';
 import { type HostKeyChecker, hostKeyChecker } from './sftp/host-key.ts';
 import { hostLabel } from './sftp/known-hosts.ts';
 import { getFile, putFile, removeFile } from './sftp/objects.ts';
-import { type ChannelPool, channelPool } from './sftp/pool.ts';
+import { channelPool } from './sftp/pool.ts';
 import { readHostConfig } from './sftp/ssh-config.ts';
 import { temporaryName } from './temporary.ts';
 import { formatRemoteUrl, type SftpLocation } from './url.ts';
+import { MAX_LISTED, walk } from './walk.ts';
 
 export interface SftpOptions {
   /** A server that has said nothing for so long, asked for a sign of life, is gone. */
   readonly silenceMs?: number;
   /** A server that has refused another connection is asked for one again after so long. */
   readonly askAgainMs?: number;
+  /** A listing of more names is refused. */
+  readonly maxListed?: number;
 }
 
 /** Folders that are listed at the same time. */
@@ -35,7 +38,7 @@ const LISTINGS = 64;
 export async function openSftp(
   location: SftpLocation,
   settings: RemoteSettings,
-  { silenceMs = 60_000, askAgainMs = 5 * 60_000 }: SftpOptions = {},
+  { silenceMs = 60_000, askAgainMs = 5 * 60_000, maxListed = MAX_LISTED }: SftpOptions = {},
 ): Promise<Remote> {
   const pool = channelPool(connector(location, settings, silenceMs), {
     maxConnections: settings.maxConnections,
@@ -71,7 +74,17 @@ export async function openSftp(
 
     async *list(prefix) {
       requirePrefix(prefix);
-      yield* listObjects(pool, root, prefix);
+      const pages = walk(prefix.replace(/\/$/, ''), {
+        concurrency: LISTINGS,
+        maxListed,
+        readFolder: (folder, count) =>
+          pool.withChannel('small', (channel) =>
+            readFolder(channel, root, folder, count).catch((error: unknown) => {
+              throw requestFailure(`list ${folder || 'the repository'}`, error);
+            }),
+          ),
+      });
+      for await (const { objects } of pages) yield* objects;
     },
 
     async stat(name) {
@@ -170,40 +183,6 @@ const dial: Dial = async (config: ConnectConfig) => {
     throw first ?? error; // the library's has lost its code and level
   }
 };
-
-/** Lists folders, several at a time, and those found in them. */
-async function* listObjects(pool: ChannelPool, root: string, prefix: string): AsyncIterable<RemoteObject> {
-  interface Listing {
-    readonly folder: string;
-    readonly entries: readonly FileEntryWithStats[];
-  }
-  const found: string[] = [prefix];
-  const running = new Map<string, Promise<Listing>>();
-  const list = async (folder: string): Promise<Listing> => {
-    const path = `${root}/${folder}`.replace(/\/$/, '') || '/';
-    const entries = await pool.withChannel('small', (channel) =>
-      readFolder(channel, path).catch((error: unknown) => {
-        throw requestFailure(`list ${folder || 'the repository'}`, error);
-      }),
-    );
-    return { folder, entries };
-  };
-  while (found.length > 0 || running.size > 0) {
-    for (const folder of found.splice(0, LISTINGS - running.size)) {
-      const listing = list(folder);
-      listing.catch(() => {}); // nobody may be waiting for it any more when it fails
-      running.set(folder, listing);
-    }
-    const { folder, entries } = await Promise.race(running.values());
-    running.delete(folder);
-    for (const { filename, attrs } of entries) {
-      const name = `${folder}${filename}`;
-      if (!isName(name)) continue; // other files may lie beside ours
-      if (attrs.isFile()) yield { name, sizeBytes: attrs.size };
-      else if (attrs.isDirectory() && name !== TEMPORARY_FOLDER) found.push(`${name}/`);
-    }
-  }
-}
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | null = null;

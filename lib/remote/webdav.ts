@@ -5,17 +5,19 @@ import type { PutOptions, Remote } from './remote.ts';
 import type { RemoteSettings } from './settings.ts';
 import { temporaryName } from './temporary.ts';
 import { isThisMachine, type WebdavLocation } from './url.ts';
+import { MAX_LISTED, walk } from './walk.ts';
 import { agentsFor } from './webdav/agents.ts';
 import { type WebdavCalls, webdavCalls } from './webdav/calls.ts';
 import { exchange } from './webdav/exchange.ts';
 import { AnswerError } from './webdav/failures.ts';
 import { session } from './webdav/session.ts';
 import { slots } from './webdav/slots.ts';
-import { walk } from './webdav/walk.ts';
 
 export interface WebdavOptions {
   /** An exchange in which no byte has moved for so long is given up. */
   readonly silenceMs?: number;
+  /** A listing of more names is refused. */
+  readonly maxListed?: number;
 }
 
 /** What a put that failed may still take to clear up behind itself. */
@@ -33,7 +35,7 @@ const CLEAN_UP_MS = 5_000;
 export async function openWebdav(
   location: WebdavLocation,
   settings: RemoteSettings,
-  { silenceMs = 60_000 }: WebdavOptions = {},
+  { silenceMs = 60_000, maxListed = MAX_LISTED }: WebdavOptions = {},
 ): Promise<Remote> {
   const url = new URL(location.url);
   refuseClearText(url, settings.tls.insecureHttp);
@@ -69,9 +71,16 @@ export async function openWebdav(
 
     async *list(prefix) {
       requirePrefix(prefix);
-      const readFolder = (folder: string) => calls.readFolder(root, folder);
-      for await (const { objects } of walk(prefix.replace(/\/$/, ''), connections, readFolder))
-        yield* objects;
+      const pages = walk(prefix.replace(/\/$/, ''), {
+        concurrency: connections,
+        maxListed,
+        readFolder: async (folder, count) => {
+          const page = await calls.readFolder(root, folder);
+          count(page.objects.length + page.folders.length); // what one answer may hold is bounded by itself
+          return page;
+        },
+      });
+      for await (const { objects } of pages) yield* objects;
     },
 
     async stat(name) {

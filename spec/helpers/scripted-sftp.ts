@@ -20,6 +20,8 @@ export interface Script {
   readonly answer?: (what: string) => number | string | undefined;
   /** Channels it opens on a connection. */
   readonly maxChannels?: number;
+  /** What the next part of a folder holds: names, those of folders ending in `/`. Every folder is there, and none ends. */
+  readonly list?: (path: string) => readonly string[];
   /** What its shell says to a command, ending it without a status; without this it has no shell. */
   readonly command?: (line: string) => string;
   /** What it says of a file's size. */
@@ -123,15 +125,18 @@ function serve(
     if (typeof answer === 'string') sftp.status(id, STATUS_CODE.FAILURE, answer);
     else if (answer !== undefined) sftp.status(id, answer);
   };
+  const giveHandle = (id: number, path: string) => {
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32BE(handles.push(path) - 1, 0);
+    sftp.handle(id, bytes);
+    return undefined;
+  };
   const statusOf = (path: string) => (files.has(path) ? STATUS_CODE.OK : STATUS_CODE.NO_SUCH_FILE);
 
   sftp.on('OPEN', (id, path) =>
     handle(id, `open ${path}`, () => {
       files.set(path, Buffer.alloc(0));
-      const bytes = Buffer.alloc(4);
-      bytes.writeUInt32BE(handles.push(path) - 1, 0);
-      sftp.handle(id, bytes);
-      return undefined;
+      return giveHandle(id, path);
     }),
   );
   sftp.on('WRITE', (id, file, offset, data) =>
@@ -157,6 +162,19 @@ function serve(
   );
   sftp.on('REALPATH', (id, path) =>
     sftp.name(id, [{ filename: path, longname: path, attrs: attributes(Buffer.alloc(0)) }]),
+  );
+  sftp.on('OPENDIR', (id, path) => handle(id, `opendir ${path}`, () => giveHandle(id, path)));
+  sftp.on('READDIR', (id, file) =>
+    handle(id, `readdir ${pathOf(file)}`, () => {
+      if (script.list === undefined) return STATUS_CODE.EOF;
+      const names = script.list(pathOf(file)).map((name) => ({
+        filename: name.replace('/', ''),
+        longname: '',
+        attrs: { ...attributes(Buffer.alloc(0)), mode: name.endsWith('/') ? 0o040700 : 0o100600 },
+      }));
+      sftp.name(id, names);
+      return undefined;
+    }),
   );
   // Files need no folders here.
   sftp.on('MKDIR', (id, path) => handle(id, `mkdir ${path}`, () => STATUS_CODE.OK));

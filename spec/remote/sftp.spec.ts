@@ -221,6 +221,30 @@ objects('by the thousand in hundreds of folders are all listed', () =>
   ),
 );
 
+for (const [title, list] of [
+  ['names', (part: number) => Array.from({ length: 50 }, (_, n) => `p${part}-${n}`)],
+  ['names that are none of ours', () => ['späße', '.hidden', '..', 'a/../../b']],
+  ['nothing', () => []],
+] as const) {
+  objects(`that a server lists without end are refused: a folder of ${title}`, () => {
+    let part = 0;
+    const script = {
+      list() {
+        part += 1;
+        return list(part);
+      },
+    };
+    return withScriptedSftp(script, (server) =>
+      withRemote(server, { options: { maxListed: 200 } }, async (remote) => {
+        const error = await failure(Array.fromAsync(remote.list('packs/')));
+        assert.not.ok(error.retryable);
+        assert.is(error.message, 'list packs: there are more than 200 names');
+        assert.ok(error.hints.length > 0);
+      }),
+    );
+  });
+}
+
 objects.run();
 
 const lanes = suite('the channels of an SFTP remote');

@@ -3,6 +3,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { RemoteError, UsageError } from '../../lib/errors.ts';
 import { MAX_GET_BYTES, type Remote } from '../../lib/remote/remote.ts';
+import { MAX_LISTED } from '../../lib/remote/walk.ts';
 import { parseChallenges } from '../../lib/remote/webdav/credentials.ts';
 import { connectionFailure, parseRetryAfter } from '../../lib/remote/webdav/failures.ts';
 import { openWebdav } from '../../lib/remote/webdav.ts';
@@ -17,12 +18,12 @@ const SECRET = 'hunter2-zwölf';
 function withServer(
   listener: RequestListener,
   use: (remote: Remote, server: HttpServer) => Promise<void>,
-  { silenceMs = 20_000, user = '', folder = '' } = {},
+  { silenceMs = 20_000, maxListed = MAX_LISTED, user = '', folder = '' } = {},
 ): Promise<void> {
   return withHttpServer(listener, async (server) => {
     const url = server.url.replace('//', user === '' ? '//' : `//${user}@`) + folder;
     const settings = remoteSettings({ password: async () => SECRET });
-    const remote = await openWebdav({ kind: 'webdav', url }, settings, { silenceMs });
+    const remote = await openWebdav({ kind: 'webdav', url }, settings, { silenceMs, maxListed });
     await use(remote, server).finally(() => remote.close());
   });
 }
@@ -267,6 +268,23 @@ reading('a listing that does not end is refused', () =>
     assert.not.ok(error.retryable);
     assert.match(error.message, /larger than any/);
   }),
+);
+
+reading('folders in folders without end are refused', () =>
+  withServer(
+    (request, response) => {
+      const own = pathOf(request);
+      const folders = [own, `${own}a/`, `${own}b/`].map((href) => ({ href, sizeBytes: null }));
+      response.writeHead(207).end(multistatus(folders));
+    },
+    async (remote, { requests }) => {
+      const error = await failure(Array.fromAsync(remote.list('')));
+      assert.not.ok(error.retryable);
+      assert.match(error.message, /there are more than 100 names/);
+      assert.ok(requests.length < 100, `${requests.length} requests`);
+    },
+    { maxListed: 100 },
+  ),
 );
 
 reading('an object that is cut half-way is no object', () =>

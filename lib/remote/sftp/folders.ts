@@ -1,6 +1,9 @@
 import { posix } from 'node:path';
 import type { FileEntryWithStats, Stats } from 'ssh2';
 import { RemoteError } from '../../errors.ts';
+import { isName } from '../name.ts';
+import type { RemoteObject } from '../remote.ts';
+import type { Page } from '../walk.ts';
 import type { SftpChannel } from './channel.ts';
 import { STATUS, statusOf } from './failures.ts';
 
@@ -86,28 +89,47 @@ async function makeFolder(
   }
 }
 
-/** @returns what lies in a folder; nothing when there is none. */
-export async function readFolder(channel: SftpChannel, folder: string): Promise<FileEntryWithStats[]> {
+/**
+ * @param root of the names, without a trailing `/`; @param folder one of them, empty for the root
+ * @param count told of names as they come in; throws when there are too many
+ * @returns what lies in the folder; nothing when there is none
+ */
+export async function readFolder(
+  channel: SftpChannel,
+  root: string,
+  folder: string,
+  count: (names: number) => void,
+): Promise<Page> {
+  const path = `${root}/${folder}`.replace(/\/$/, '') || '/';
+  const page = { objects: [] as RemoteObject[], folders: [] as string[] };
   let handle: Buffer;
   try {
-    handle = await channel.request<Buffer>((sftp, done) => sftp.opendir(folder, done));
+    handle = await channel.request<Buffer>((sftp, done) => sftp.opendir(path, done));
   } catch (error) {
-    if (statusOf(error) === STATUS.noSuchFile) return [];
-    const stats = statusOf(error) === STATUS.failure ? await statPath(channel, folder) : undefined;
-    if (stats === null || stats?.isDirectory() === false) return [];
+    if (statusOf(error) === STATUS.noSuchFile) return page;
+    const stats = statusOf(error) === STATUS.failure ? await statPath(channel, path) : undefined;
+    if (stats === null || stats?.isDirectory() === false) return page;
     throw error;
   }
   // A handle asks for the next part of the folder; ssh2's types know only of paths.
   const nextPart = () =>
     channel.request<FileEntryWithStats[]>((sftp, done) => sftp.readdir(handle as unknown as string, done));
-  const entries: FileEntryWithStats[] = [];
+  const add = ({ filename, attrs }: FileEntryWithStats) => {
+    const name = folder === '' ? filename : `${folder}/${filename}`;
+    if (filename.includes('/') || !isName(name)) return; // other files may lie beside ours
+    if (attrs.isFile()) page.objects.push({ name, sizeBytes: attrs.size });
+    else if (attrs.isDirectory()) page.folders.push(name);
+  };
   try {
     for (;;) {
       // Most folders are one part: that it was the last is asked in the same breath.
       for (const part of await Promise.allSettled([nextPart(), nextPart()])) {
-        if (part.status === 'fulfilled') entries.push(...part.value);
-        else if (statusOf(part.reason) === STATUS.endOfFile) return entries;
-        else throw part.reason;
+        if (part.status === 'rejected') {
+          if (statusOf(part.reason) === STATUS.endOfFile) return page;
+          throw part.reason;
+        }
+        count(Math.max(1, part.value.length)); // a server that goes on with nothing comes to an end as well
+        part.value.forEach(add);
       }
     }
   } finally {

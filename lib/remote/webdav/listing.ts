@@ -2,12 +2,7 @@ import type { DAVResult } from 'webdav';
 import { RemoteError } from '../../errors.ts';
 import { isName } from '../name.ts';
 import type { RemoteObject } from '../remote.ts';
-
-/** What lies in a folder, by its names from the repository's root. */
-export interface Page {
-  readonly objects: readonly RemoteObject[];
-  readonly folders: readonly string[];
-}
+import type { Page } from '../walk.ts';
 
 /** What a PROPFIND of depth 0 says. */
 export type Found = { readonly kind: 'folder' } | { readonly kind: 'object'; readonly sizeBytes: number };
