@@ -47,6 +47,16 @@ chunker('cuts where the plain reading of the format cuts', () => {
   }
 });
 
+chunker('cuts chunks that are longer than what it looks at in one go where the plain reading does', () => {
+  const bytes = seededBytes(400_000, 'long');
+  for (const sizes of [
+    { min: 5000, avg: 32_768, max: 100_000 },
+    { min: 16_384, avg: 16_384, max: 90_001 },
+  ]) {
+    assert.equal(lengthsOf(createChunker(gear, sizes), bytes), plainLengthsOf(sizes, bytes));
+  }
+});
+
 chunker('cuts any bytes where the plain reading does', () => {
   const small = createChunker(gear, SMALL);
   const texts = fc.array(fc.constantFrom('word ', 'another ', '\n', 'x'), { maxLength: 1500 });
