@@ -26,7 +26,7 @@ import { type Plan, plan } from './plan.ts';
 import { publish } from './publish.ts';
 import { recheckFiles } from './recheck.ts';
 import { reconcilePacks } from './reconcile.ts';
-import { scan } from './scan.ts';
+import { type Found, scan } from './scan.ts';
 import { excludedPaths, matchKeyOf } from './sources.ts';
 import { chooseCheckpoint, EXPIRE_AFTER_MS, importCheckpoint } from './take-over.ts';
 import { startTidying } from './temporaries.ts';
@@ -37,6 +37,8 @@ export interface BackupRequest {
   readonly sourcePaths: readonly Buffer[];
   /** Left out with all below them: Skylock's own data, and the repository when it lies on this machine. */
   readonly ownFolders: readonly string[];
+  /** What a scan of the sources finds, where one was begun already. */
+  readonly found?: Iterable<Found> | null;
   readonly stateFolder: string;
   /** Go on with this unfinished backup, whichever machine began it. */
   readonly adopt?: string | null;
@@ -209,7 +211,7 @@ async function backUpClaimed(
   if (lostPacks > 0 || checkpoint !== null) demoteBrokenFiles(journal, run, now());
   const unproved = verifyResume ? await recheckFiles({ ...deps, run }) : 0;
 
-  const found = scan(sourcePaths, excludedPaths(request.ownFolders));
+  const found = request.found ?? scan(sourcePaths, excludedPaths(request.ownFolders));
   const planned = await plan(found, sourcePaths, { journal, run, progress, signal, now });
   await saving.rewrite();
 

@@ -1,10 +1,14 @@
 import type { BackupSummary } from '../backup/backup.ts';
+import type { Found } from '../backup/scan.ts';
 import { EXIT, UsageError } from '../errors.ts';
 import { formatBytes, formatDuration } from '../units.ts';
 import { chooseProgressFormat, createProgress } from '../view/progress.ts';
 import { requireBackupId } from './backup-id.ts';
 import { type Cli, defineCommand } from './cli.ts';
-import { withSession } from './session.ts';
+import { type OwnFolders, type SessionOptions, withSession } from './session.ts';
+
+/** What a backup looks at before it claims the run, or right after that. */
+const LISTED = ['backups/', 'resume/', 'packs/', 'index/', 'tmp/'];
 
 export const backupCommand = defineCommand({
   command: 'backup [paths..]',
@@ -45,22 +49,29 @@ export const backupCommand = defineCommand({
       now: () => performance.now(),
     });
     let summary: BackupSummary;
+    let found: Iterable<Found> | null = null;
     try {
-      const forSession = {
+      const forSession: SessionOptions = {
         progress: view.report,
         makeDefaultRepository: true,
         checkJournal: true,
         mayPut: true,
+        listAhead: LISTED,
+        async whileOpening(own, opening) {
+          await import('../backup/backup.ts');
+          // What is read again takes as long as the files are large: what was found before it would be old.
+          if (!options.verifyResume) found = await scanSources(sourcePaths, own, opening);
+        },
       };
       summary = await withSession(cli, options, forSession, async (session) => {
         const { backUp } = await import('../backup/backup.ts');
         const { identifyProcess } = await import('../journal/owner.ts');
-        const { config, paths, lanes, mostLanes, localRoot } = session;
-        const ownFolders = localRoot === null ? [paths.dataFolder] : [paths.dataFolder, localRoot];
+        const { config, paths, lanes, mostLanes } = session;
         return backUp(
           {
             sourcePaths,
-            ownFolders,
+            ownFolders: ownFolders(session),
+            found,
             stateFolder: paths.stateFolder,
             adopt,
             verifyResume: options.verifyResume,
@@ -81,6 +92,22 @@ export const backupCommand = defineCommand({
     return summary.failures > 0 ? EXIT.incomplete : EXIT.done;
   },
 });
+
+function ownFolders({ paths, localRoot }: OwnFolders): string[] {
+  return localRoot === null ? [paths.dataFolder] : [paths.dataFolder, localRoot];
+}
+
+/** Begins to look at the sources. @param opening how long there is nothing else to do */
+async function scanSources(
+  sourcePaths: readonly Buffer[],
+  own: OwnFolders,
+  opening: Promise<unknown>,
+): Promise<Iterable<Found>> {
+  const { excludedPaths } = await import('../backup/sources.ts');
+  const { scan } = await import('../backup/scan.ts');
+  const { scanAhead } = await import('../backup/scan-ahead.ts');
+  return scanAhead(scan(sourcePaths, excludedPaths(ownFolders(own))), opening);
+}
 
 async function showSummary({ terminal }: Cli, summary: BackupSummary, durationMs: number): Promise<void> {
   if (terminal.json) {

@@ -1,17 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { type Config, loadConfig } from '../config/config.ts';
-import { findPassword, readKey, readOrMakeKey, readPassword } from '../config/password.ts';
+import { findPassword } from '../config/password.ts';
 import { type DataPaths, dataPaths } from '../config/paths.ts';
 import { removeDeadWrites } from '../config/write-file.ts';
-import { NoRepositoryError } from '../errors.ts';
 import type { Journal } from '../journal/database.ts';
 import type { Progress } from '../progress.ts';
+import { listAhead } from '../remote/ahead.ts';
 import type { Remote } from '../remote/remote.ts';
 import type { RemoteSettings } from '../remote/settings.ts';
 import type { RemoteLocation } from '../remote/url.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Cli, Flags } from './cli.ts';
+import { openDefault, openNamed } from './open-repository.ts';
 
 /** A repository and the journal, opened for one command. */
 export interface Session {
@@ -40,7 +41,13 @@ export interface SessionOptions {
   readonly checkJournal?: boolean;
   /** Objects will be put: what is left of those puts when this process dies has to be known as its own. */
   readonly mayPut?: boolean;
+  /** Folders of the remote that will be listed: that begins with the connection. */
+  readonly listAhead?: readonly string[];
+  /** Work that needs neither remote nor keys, lent the time in which keys are derived. It changes nothing. */
+  readonly whileOpening?: (own: OwnFolders, opening: Promise<unknown>) => Promise<void>;
 }
+
+export type OwnFolders = Pick<Session, 'paths' | 'localRoot'>;
 
 /** Packs sent at once to begin with; on SFTP they are channels that share few connections. */
 const LANES = 4;
@@ -68,13 +75,21 @@ export async function withSession<Result>(
   const lanes = isSftp ? Math.max(LANES, config.connections) : config.connections;
   const mostLanes = isSftp ? config.connections * LANES_A_CONNECTION : lanes;
   const temporaryToken = newTemporaryToken();
-  const remote = await connect(cli, config, location, { lanes: mostLanes, temporaryToken, progress });
+  const connected = await connect(cli, config, location, { lanes: mostLanes, temporaryToken, progress });
+  const remote = listAhead(connected, options.listAhead ?? []);
   const hurry = closeAfterGrace(cli.signal, remote);
+  const localRoot = location.kind === 'local' ? location.path : null;
   try {
-    const repository = isDefault
-      ? await openDefault(remote, paths, cli, options)
-      : await openNamed(remote, config, cli);
+    const deriving = Promise.withResolvers<void>();
+    const onPassword = () => setImmediate(deriving.resolve); // by then the other thread has its work
+    const opening = isDefault
+      ? openDefault(remote, paths, cli, { makeDefaultRepository: false, ...options, progress, onPassword })
+      : openNamed(remote, config, cli, onPassword);
+    // A journal is not made for a repository that cannot be opened; one that is there is opened meanwhile.
+    await (existsSync(paths.journalFile) ? Promise.race([deriving.promise, opening]) : opening);
     return await withOpenJournal(cli, paths, options, async (journal) => {
+      await options.whileOpening?.({ paths, localRoot }, opening);
+      const repository = await opening;
       const { rememberRepository } = await import('../journal/repositories.ts');
       const journalRepository = rememberRepository(journal, repository.config.repositoryId, remote.url);
       if (options.mayPut === true) {
@@ -83,7 +98,6 @@ export async function withSession<Result>(
         const { noteToken } = await import('../journal/temporaries.ts');
         noteToken(journal, journalRepository, temporaryToken, identifyProcess(cli.pid)!);
       }
-      const localRoot = location.kind === 'local' ? location.path : null;
       return work({ config, paths, repository, journal, journalRepository, lanes, mostLanes, localRoot });
     });
   } finally {
@@ -192,55 +206,4 @@ function remoteSettings(
       insecureHttp: config.insecureHttp,
     },
   };
-}
-
-async function openNamed(remote: Remote, config: Config, { terminal }: Cli): Promise<Repository> {
-  const { openRepository } = await import('../repository/open.ts');
-  return openRepository(remote, () => readPassword(config.password, terminal));
-}
-
-/** A backup on the same disk is better than none while the person looks for a remote; it is said what it is. */
-async function openDefault(
-  remote: Remote,
-  paths: DataPaths,
-  cli: Cli,
-  { progress = () => {}, makeDefaultRepository = false }: SessionOptions,
-): Promise<Repository> {
-  const { openRepository } = await import('../repository/open.ts');
-  const { createRepository, repositoryExists } = await import('../repository/create.ts');
-  if (makeDefaultRepository) {
-    progress({
-      type: 'notice',
-      text: `no remote is named: backing up to ${paths.defaultRepository} on this machine`,
-      hints: [
-        'A copy on the same disk is no backup yet: it is lost with the disk.',
-        "Name a remote with 'skylock init sftp://user@host/folder', or for one run with --remote.",
-        `The key of this repository is ${paths.defaultKeyFile}: whoever has it can read the backups.`,
-      ],
-    });
-  }
-  const open = () =>
-    openRepository(remote, async () => {
-      const key = readKey(paths.defaultKeyFile);
-      if (key !== null) return key;
-      throw new NoRepositoryError(
-        `open ${paths.defaultRepository}: its key ${paths.defaultKeyFile} is gone`,
-        {
-          hints: ['Put the key file back, or move that folder away: without the key nobody can read it.'],
-        },
-      );
-    });
-  if (await repositoryExists(remote)) return open();
-  if (!makeDefaultRepository) {
-    throw new NoRepositoryError('open repository: no remote is named and nothing was backed up here yet', {
-      hints: ["Name a remote with 'skylock init sftp://user@host/folder' or --remote."],
-    });
-  }
-  const { withLock } = await import('../journal/database.ts');
-  // Of two first backups at once only one may make it: what the other put there could never be read again.
-  return withLock(`${paths.defaultRepository}.lock`, async () => {
-    if (await repositoryExists(remote)) return open();
-    const password = readOrMakeKey(paths.defaultKeyFile);
-    return createRepository(remote, { password, label: 'generated key', now: cli.now() });
-  });
 }

@@ -28,6 +28,8 @@ export interface SftpOptions {
   readonly maxListed?: number;
 }
 
+/** An answer of so much holds nobody up, and needs no channel to itself. */
+const SMALL_BYTES = 64 * 1024;
 /** Folders that are listed at the same time. */
 const LISTINGS = 64;
 
@@ -69,7 +71,8 @@ export async function openSftp(
 
     async get(name, range) {
       requireName(name);
-      return pool.withChannel('transfer', (channel) => getFile(channel, `get ${name}`, pathOf(name), range));
+      const use = range !== undefined && range.length <= SMALL_BYTES ? 'small' : 'transfer';
+      return pool.withChannel(use, (channel) => getFile(channel, `get ${name}`, pathOf(name), range));
     },
 
     async *list(prefix) {
