@@ -34,12 +34,12 @@ for (const count of [0, 1, 99, 100, 101, 250]) {
 }
 
 for (const [how, until] of [
-  ['is there', Promise.resolve()],
-  ['has failed', Promise.reject(new Error('no'))],
+  ['is there', () => Promise.resolve()],
+  ['has failed', () => Promise.reject(new Error('no'))],
 ] as const) {
   test(`does not begin when what it waits for ${how}, and loses nothing`, async () => {
     const { found, asked } = scanOf(250);
-    const ahead = await scanAhead(found, until);
+    const ahead = await scanAhead(found, until());
     assert.is(asked(), 0);
     assert.equal(sourcesOf(ahead), numbers(250));
   });
