@@ -212,7 +212,8 @@ async function backUpClaimed(
   const unproved = verifyResume ? await recheckFiles({ ...deps, run }) : 0;
 
   const found = request.found ?? scan(sourcePaths, excludedPaths(request.ownFolders));
-  const planned = await plan(found, sourcePaths, { journal, run, progress, signal, now });
+  const onPending = uploader.prepare;
+  const planned = await plan(found, sourcePaths, { journal, run, progress, signal, now, onPending });
   await saving.rewrite();
 
   const facts = { host, program, sourcePaths, matchKey, owner, unreadable: planned.failures };

@@ -30,12 +30,15 @@ export async function plan(
     progress,
     signal,
     now,
+    onPending = () => {},
   }: {
     readonly journal: Journal;
     readonly run: Run;
     readonly progress: Progress;
     readonly signal: AbortSignal;
     readonly now: () => Date;
+    /** Told of each file that has something left to upload. */
+    readonly onPending?: () => void;
   },
 ): Promise<Plan> {
   const totals = { totalFiles: 0, totalBytes: 0, uploadedFiles: 0, uploadedBytes: 0, failures: 0 };
@@ -86,7 +89,7 @@ export async function plan(
     if (uploaded) {
       totals.uploadedFiles += 1;
       totals.uploadedBytes += bytes;
-    }
+    } else onPending();
   }
   dropRowsBefore(null);
   await flush();

@@ -3,6 +3,7 @@ import type { Journal } from '../journal/database.ts';
 import { isKnownChunk } from '../journal/packs.ts';
 import type { Run } from '../journal/runs.ts';
 import { noteLanes } from '../journal/totals.ts';
+import { pendingFiles } from '../journal/uploading.ts';
 import type { Progress } from '../progress.ts';
 import type { Repository } from '../repository/repository.ts';
 import { createBufferPool } from './buffer-pool.ts';
@@ -10,7 +11,7 @@ import { createKnownChunks } from './known.ts';
 import { createLanes, steadyLanes } from './lanes.ts';
 import { createPace, steadyPace } from './pace.ts';
 import { type Batch, packChunks } from './pack.ts';
-import { startPacker } from './packer.ts';
+import { type Packer, startPacker } from './packer.ts';
 import type { ReadItem } from './read.ts';
 import { takeTurns } from './turns.ts';
 import { type UploadDeps, upload } from './upload.ts';
@@ -24,6 +25,8 @@ export interface BatchHandlers {
 
 /** What is read goes through here to the remote: first the files, then the manifest. */
 export interface Uploader {
+  /** There will be files to upload: a thread takes a moment to start, and where none is needed none is started. */
+  prepare(): void;
   /** Every file the journal has as pending. @throws InterruptedError when the signal was given */
   uploadFiles(handlers: BatchHandlers): Promise<void>;
   /**
@@ -75,18 +78,21 @@ export function startUploader(deps: UploaderDeps): Uploader {
   let nextNumber = 1;
   let sentBytes = 0;
 
-  // Begun here and not when it is first needed: a thread takes a moment to start, and the scan lies between.
-  const packer = startPacker({
-    journalFile: journal.file,
-    repository: run.journalRepository,
-    sourceSet: run.sourceSet,
-    master: keys.master,
-    chunkSizes: config.chunker,
-    packBytes: pace.packBytes(packs()),
-    largestPackBytes: pace.largestBytes,
-    packs: packs(),
-    compressOverBytes,
-  });
+  let begun: Packer | null = null;
+  const packer = () => {
+    begun ??= startPacker({
+      journalFile: journal.file,
+      repository: run.journalRepository,
+      sourceSet: run.sourceSet,
+      master: keys.master,
+      chunkSizes: config.chunker,
+      packBytes: pace.packBytes(packs()),
+      largestPackBytes: pace.largestBytes,
+      packs: packs(),
+      compressOverBytes,
+    });
+    return begun;
+  };
 
   const put = (
     batches: AsyncIterator<Batch>,
@@ -106,9 +112,14 @@ export function startUploader(deps: UploaderDeps): Uploader {
 
   return {
     sentBytes: () => sentBytes,
-    stop: packer.stop,
+    prepare: () => void packer(),
+    async stop() {
+      await begun?.stop();
+    },
 
-    uploadFiles({ expect, settle }) {
+    async uploadFiles({ expect, settle }) {
+      if (pendingFiles(journal, run.sourceSet).next().done) return;
+      const { batches, settle: giveBack } = packer();
       const handlers = {
         expect(batch: Batch) {
           nextNumber = batch.number + 1;
@@ -116,10 +127,10 @@ export function startUploader(deps: UploaderDeps): Uploader {
         },
         settle(batch: Batch) {
           settle(batch);
-          packer.settle(batch, { packBytes: pace.packBytes(packs()), packs: packs() });
+          giveBack(batch, { packBytes: pace.packBytes(packs()), packs: packs() });
         },
       };
-      return put(packer.batches(nextNumber), handlers, { lanes, progress, onPut: pace.observe });
+      await put(batches(nextNumber), handlers, { lanes, progress, onPut: pace.observe });
     },
 
     uploadChunks(items, { expect = () => {}, settle }) {
