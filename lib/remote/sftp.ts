@@ -138,15 +138,11 @@ function connector(
     const user = location.user ?? config.user ?? userInfo().username;
     const port = location.port ?? config.port ?? 22;
     const passphrase = (file: string) => asking(ssh.passphrase(file));
+    const named = [...ssh.identityFiles, ...config.identityFiles];
     const authenticator: Authenticator = {
       user,
-      keys: once(() =>
-        collectKeys(
-          { ...ssh, passphrase },
-          [...ssh.identityFiles, ...config.identityFiles],
-          config.identitiesOnly,
-        ),
-      ),
+      namesKeys: named.length > 0,
+      keys: once(() => collectKeys({ ...ssh, passphrase }, named, config.identitiesOnly)),
       password: once(() => asking(settings.password())),
       worked: null,
       unusable: new Map(),

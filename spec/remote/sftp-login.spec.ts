@@ -410,8 +410,34 @@ login('gives the password after the key to a server that wants both', async () =
     (server) =>
       withRemote(server, {}, { password: async () => SECRET }, (remote) => remote.put('x', Buffer.from('1'))),
   );
-  assert.equal(methods, ['none', 'publickey', 'publickey signed', 'none', 'password']);
+  assert.equal(methods, ['publickey', 'publickey signed', 'none', 'password']);
 });
+
+for (const [what, isNamed, expected] of [
+  ['at once when it was named', true, ['publickey', 'publickey signed']],
+  ['only to a server that takes keys when nobody named it', false, ['none', 'publickey', 'publickey signed']],
+] as const) {
+  login(`offers a key ${what}`, async () => {
+    const methods: string[] = [];
+    await withScriptedSftp(
+      {
+        authenticate: (context) => {
+          const signed = context.method === 'publickey' && context.signature !== undefined;
+          methods.push(signed ? 'publickey signed' : context.method);
+          if (context.method === 'publickey') context.accept();
+          else context.reject(['publickey']);
+        },
+      },
+      async (server) => {
+        await copyFile(server.identityFile, join(server.home, '.ssh/id_ed25519'));
+        await withRemote(server, isNamed ? {} : { identityFiles: [] }, (remote) =>
+          remote.put('x', Buffer.from('1')),
+        );
+      },
+    );
+    assert.equal(methods, expected);
+  });
+}
 
 login('offers first what let it in before, and may be tried again when that does not any more', async () => {
   const offered: string[] = [];

@@ -335,7 +335,9 @@ lanes('ask again for a second connection after the first has ended', () => {
   let strict = true;
   let letIn = 0;
   const authenticate = (context: AuthContext) => {
+    const isOffer = context.method === 'publickey' && context.signature === undefined;
     if (strict && letIn > 0) return context.reject(['none']);
+    if (isOffer) return context.accept();
     letIn += 1;
     context.accept();
   };

@@ -11,6 +11,8 @@ export interface Authenticator {
   readonly user: string;
   /** Collected at the first connection. */
   readonly keys: () => Promise<KeyRing>;
+  /** Did the person name keys for this server? */
+  readonly namesKeys: boolean;
   readonly password: () => Promise<string | null>;
   /** What let the last connection in. */
   worked: Identity | 'password' | null;
@@ -33,7 +35,8 @@ export interface Attempt {
 
 /**
  * Asks the server what it takes (`none`), offers the keys one after another, then the password, as such or as the answer to
- * the one hidden question of keyboard-interactive.
+ * the one hidden question of keyboard-interactive. A server for which keys were named, or that took one before, is not asked
+ * first: that costs a round trip, and OpenSSH lets every refusal take its time.
  * @param fail called with what the person, or the code that asks them, threw
  */
 export function authenticate(authenticator: Authenticator, fail: (error: unknown) => void): Attempt {
@@ -85,19 +88,23 @@ async function* methodsInOrder(
   attempt: () => Attempt,
   fail: (error: unknown) => void,
 ): AsyncGenerator<AnyAuthMethod, undefined> {
-  const { user, worked } = authenticator;
+  const { user, worked, namesKeys } = authenticator;
+  const takesKeys = worked === null ? namesKeys : worked !== 'password';
+  if (takesKeys) yield* offeredKeys(authenticator, attempt(), fail);
+  const before = attempt().offered.length;
   yield { type: 'none', username: user };
   if (worked === 'password') yield* passwordMethods(authenticator, attempt());
   if (attempt().allowed.includes('publickey')) {
-    yield* keyMethods(authenticator, attempt(), fail);
+    if (!takesKeys) yield* offeredKeys(authenticator, attempt(), fail);
+    yield* sealedKeys(authenticator, attempt(), fail);
     // ssh2 keeps what the server answered to keys to itself; asked again, it tells what is wanted beside or instead.
-    yield { type: 'none', username: user };
+    if (attempt().offered.length > before) yield { type: 'none', username: user };
   }
   if (attempt().used !== 'password') yield* passwordMethods(authenticator, attempt());
   return undefined;
 }
 
-async function* keyMethods(
+async function* offeredKeys(
   authenticator: Authenticator,
   attempt: Attempt,
   fail: (error: unknown) => void,
@@ -107,18 +114,26 @@ async function* keyMethods(
   attempt.notes.push(...ring.notes, ...[...unusable].map(([{ label }, reason]) => `${label} (${reason})`));
   const usable = ring.identities.filter((identity) => !unusable.has(identity));
   const identities = usable.toSorted((a, b) => Number(b === worked) - Number(a === worked));
-  if (identities.length > 0) {
-    attempt.offered.push(...identities.map(({ label }) => label));
-    yield { type: 'agent', username: user, agent: agentOf(identities, authenticator, attempt, fail) };
-  }
-  for (const file of ring.sealed) {
+  if (identities.length === 0) return;
+  attempt.offered.push(...identities.map(({ label }) => label));
+  yield { type: 'agent', username: user, agent: agentOf(identities, authenticator, attempt, fail) };
+}
+
+/** Keys that have to be opened before they can be offered: the person may be asked for a passphrase. */
+async function* sealedKeys(
+  authenticator: Authenticator,
+  attempt: Attempt,
+  fail: (error: unknown) => void,
+): AsyncGenerator<AnyAuthMethod> {
+  for (const file of (await authenticator.keys()).sealed) {
     const identity = await unseal(file);
     if (typeof identity === 'string') {
       attempt.notes.push(identity);
       continue;
     }
     attempt.offered.push(identity.label);
-    yield { type: 'agent', username: user, agent: agentOf([identity], authenticator, attempt, fail) };
+    const agent = agentOf([identity], authenticator, attempt, fail);
+    yield { type: 'agent', username: authenticator.user, agent };
   }
 }
 
