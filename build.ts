@@ -35,8 +35,12 @@ const lightHelp: Plugin = {
 await rm(dist, { recursive: true, force: true });
 const { metafile } = await build({
   absWorkingDir: root,
-  // All in one folder: `packer.ts` looks for its thread beside itself, and may lie in any of the shared files.
-  entryPoints: { skylock: 'bin/skylock.ts', 'packer-thread': 'lib/backup/packer-thread.ts' },
+  // All in one folder: `packer.ts` looks for its threads beside itself, and may lie in any of the shared files.
+  entryPoints: {
+    skylock: 'bin/skylock.ts',
+    'reader-thread': 'lib/backup/reader-thread.ts',
+    'packer-thread': 'lib/backup/packer-thread.ts',
+  },
   outdir: dist,
   bundle: true,
   splitting: true,

@@ -16,6 +16,7 @@ import { openStateFile, type StateFile } from '../journal/state-file.ts';
 import { noteLanes } from '../journal/totals.ts';
 import { abandonExpiredRuns } from '../journal/unfinished.ts';
 import { demoteBrokenFiles } from '../journal/uploaded-entries.ts';
+import { EVERY_PATH } from '../journal/uploading.ts';
 import type { Progress } from '../progress.ts';
 import { listBackupIds, readCheckpoints, removeCheckpoint } from '../repository/backups.ts';
 import type { Repository } from '../repository/repository.ts';
@@ -212,8 +213,14 @@ async function backUpClaimed(
   const unproved = verifyResume ? await recheckFiles({ ...deps, run }) : 0;
 
   const found = request.found ?? scan(sourcePaths, excludedPaths(request.ownFolders));
-  const onPending = uploader.prepare;
-  const planned = await plan(found, sourcePaths, { journal, run, progress, signal, now, onPending });
+  const planned = await plan(found, sourcePaths, {
+    journal,
+    run,
+    progress,
+    signal,
+    now,
+    onPlanned: uploader.readAhead,
+  });
   await saving.rewrite();
 
   const facts = { host, program, sourcePaths, matchKey, owner, unreadable: planned.failures };
@@ -280,6 +287,7 @@ async function uploadFiles(
     if (pass === PASSES) throw neverWhole(journal, broken.files);
     uploadedFiles -= broken.files;
     uploadedBytes -= broken.bytes;
+    uploader.readAhead(EVERY_PATH);
     await saving.rewrite();
   }
 }

@@ -1,11 +1,13 @@
 import { compressChunk } from '../format/compress.ts';
-import { chunkId, type RepositoryKeys } from '../format/keys.ts';
+import type { RepositoryKeys } from '../format/keys.ts';
 import { createPackBuilder, type PackBuilder, type SealedPack } from '../format/pack.ts';
 import { RAW, ZSTD } from '../format/pack-directory.ts';
 import type { Entry } from '../journal/entries.ts';
 import type { DurablePack } from '../journal/packs.ts';
 import type { KnownChunks } from './known.ts';
-import type { FileInHand, ReadItem } from './read.ts';
+import type { FileInHand } from './read.ts';
+import type { AddressedItem } from './slabs.ts';
+import { STARVED } from './turns.ts';
 
 /** A chunk at its place in a file. */
 export interface Piece {
@@ -58,10 +60,15 @@ const MAX_PIECES = 16_384;
 const MISSES = 3;
 
 /**
- * `chunks → address → (known? drop) → compress → seal → packs`.
- * @yields a batch, or `null` after each chunk where nothing is ready: a moment at which others may get a turn
+ * `chunks → (known? drop) → compress → seal → packs`.
+ * @param items `null` where none is there yet
+ * @yields a batch, or `null` after each chunk where nothing is ready: a moment at which others may get a turn; or that no
+ * item is there, which has to be waited for
  */
-export function* packChunks(items: Iterable<ReadItem>, deps: PackDeps): Generator<Batch | null> {
+export function* packChunks(
+  items: Iterable<AddressedItem | null>,
+  deps: PackDeps,
+): Generator<Batch | typeof STARVED | null> {
   const { keys, known } = deps;
   const compress = createCompressor(deps.compressOverBytes);
   let open = emptyBatch(deps.firstNumber);
@@ -76,6 +83,10 @@ export function* packChunks(items: Iterable<ReadItem>, deps: PackDeps): Generato
   };
 
   for (const item of items) {
+    if (item === null) {
+      yield STARVED;
+      continue;
+    }
     open.path = item.file.path;
     if (item.type !== 'chunk') {
       if (item.type === 'changed') open.changed.push(item);
@@ -84,8 +95,7 @@ export function* packChunks(items: Iterable<ReadItem>, deps: PackDeps): Generato
       if (open.ended.length + open.failed.length >= MAX_PIECES) yield close();
       continue;
     }
-    const { file, position, bytes } = item;
-    const id = chunkId(keys, bytes);
+    const { file, position, bytes, id } = item;
     let place = known.find(id);
     if (place === null) {
       const stored = compress(file, bytes);

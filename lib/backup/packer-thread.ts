@@ -1,85 +1,80 @@
-/** The packer's thread: `read → chunk → address → (known? drop) → compress → seal → pack`. See `packer.ts`. */
+/** The packer's thread: `slabs → (known? drop) → compress → seal → packs`. See `packer.ts`. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { SkylockError } from '../errors.ts';
-import { createChunker } from '../format/chunker.ts';
 import { repositoryKeys } from '../format/keys.ts';
 import { PACK_OVERHEAD_BYTES } from '../format/pack.ts';
-import { type Journal, openJournal } from '../journal/database.ts';
+import type { Journal } from '../journal/database.ts';
 import { isKnownChunk } from '../journal/packs.ts';
-import { durablePrefix } from '../journal/pieces.ts';
-import { pendingFiles } from '../journal/uploading.ts';
+import { createArrivals } from './arrivals.ts';
 import { createBufferPool } from './buffer-pool.ts';
 import { createKnownChunks } from './known.ts';
 import { packChunks } from './pack.ts';
-import type { FromPacker, PackerOptions, ToPacker } from './packer.ts';
-import { readFiles } from './read.ts';
+import type { FromPacker, FromReader, SlabEmptied, ThreadOptions, ToPacker } from './packer.ts';
+import { type AddressedItem, slabItems } from './slabs.ts';
+import { withThreadJournal } from './thread-journal.ts';
 import { takeTurns } from './turns.ts';
 
-const options = workerData as PackerOptions;
+const options = workerData as ThreadOptions;
+const { journalFile, journalRepository, master, chunkSizes, compressOverBytes, link } = options;
 const port = parentPort!;
-const journal = await open();
-const keys = repositoryKeys(options.master);
+const keys = repositoryKeys(master);
 const buffers = createBufferPool(
   options.packs,
-  options.largestPackBytes + options.chunkSizes.max + PACK_OVERHEAD_BYTES,
+  options.largestPackBytes + chunkSizes.max + PACK_OVERHEAD_BYTES,
 );
-const known = createKnownChunks((id) => isKnownChunk(journal, options.repository, id));
-
+const read = createArrivals<FromReader>();
 let { packBytes } = options;
-let stopping = false;
+let stop = () => {};
+const stopped = new Promise<void>((resolve) => {
+  stop = resolve;
+});
+let settle = (_batch: number) => {};
 
 port.on('message', (message: ToPacker) => {
-  if (message.type === 'start') void run(message.firstNumber);
-  else if (message.type === 'stop') {
-    stopping = true;
-    journal.close();
-    port.close(); // the last thing that keeps the thread alive
-  } else {
-    packBytes = message.packBytes;
-    known.settle(message.number); // the journal knows its chunks from here on
-    buffers.limit(message.packs);
-    if (message.buffer !== null) buffers.giveBack(Buffer.from(message.buffer));
-  }
+  if (message.type === 'stop') return stop();
+  packBytes = message.packBytes;
+  settle(message.number);
+  buffers.limit(message.packs);
+  if (message.buffer !== null) buffers.giveBack(Buffer.from(message.buffer));
 });
+link.on('message', read.push);
 
-async function open(): Promise<Journal> {
-  try {
-    return (await openJournal(options.journalFile, { now: new Date() })).journal;
-  } catch (error) {
-    if (error instanceof SkylockError) tell({ type: 'failed', message: error.message, hints: error.hints });
-    throw error;
-  }
-}
+await withThreadJournal(journalFile, tell, (journal) => Promise.race([pack(journal), stopped]));
+link.close();
+port.close(); // the last thing that keeps the thread alive
 
-async function run(firstNumber: number): Promise<void> {
-  try {
-    const items = readFiles(pendingFiles(journal, options.sourceSet), {
-      chunker: createChunker(keys.gear, options.chunkSizes),
-      durablePrefix: (entry) => durablePrefix(journal, options.repository, entry),
-      now: () => new Date(),
-    });
-    const batches = packChunks(items, {
+async function pack(journal: Journal): Promise<void> {
+  const known = createKnownChunks((id) => isKnownChunk(journal, journalRepository, id));
+  settle = known.settle; // the journal knows its chunks from then on
+  const turns = { ready: buffers.ready, arrival: read.wait, during: journal.snapshot };
+  for (let firstNumber = 1; ; ) {
+    const batches = packChunks(itemsUntilEnd(), {
       keys,
       known,
       takeBuffer: buffers.take,
       targetBytes: () => packBytes,
-      compressOverBytes: options.compressOverBytes,
+      compressOverBytes,
       firstNumber,
     });
-    for await (const batch of takeTurns(batches, turn, journal.snapshot)) {
+    for await (const batch of takeTurns(batches, turns)) {
+      firstNumber = batch.number + 1;
       tell({ type: 'batch', batch }, batch.pack === null ? [] : [batch.pack.bytes.buffer as ArrayBuffer]);
     }
     tell({ type: 'done' });
-  } catch (error) {
-    if (!(error instanceof SkylockError)) throw error; // a bug: it reaches the other thread with its stack
-    tell({ type: 'failed', message: error.message, hints: error.hints });
   }
 }
 
-/** Before each batch: waits for memory, and for ever once the thread is to end. */
-async function turn(): Promise<void> {
-  await buffers.ready();
-  if (stopping) await new Promise(() => {});
+/** What the reader gives until all that it was asked for has come. */
+function* itemsUntilEnd(): Generator<AddressedItem | null> {
+  for (;;) {
+    const message = read.take();
+    if (message?.type === 'end') return;
+    if (message === undefined) yield null;
+    else {
+      yield* slabItems(message.slab);
+      const emptied: SlabEmptied = { buffer: message.slab.bytes.buffer as ArrayBuffer };
+      link.postMessage(emptied, [emptied.buffer]);
+    }
+  }
 }
 
 function tell(message: FromPacker, transfer: ArrayBuffer[] = []): void {

@@ -1,17 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, type Transferable, Worker } from 'node:worker_threads';
 import { SkylockError } from '../errors.ts';
 import type { ChunkSizes } from '../format/chunker.ts';
 import type { MasterKey } from '../format/keys.ts';
+import type { PathRange } from '../journal/uploading.ts';
+import { bufferOf, createArrivals } from './arrivals.ts';
 import type { Batch, EndedFile, Piece } from './pack.ts';
 import type { FileInHand } from './read.ts';
+import type { Slab } from './slabs.ts';
+import type { ThreadFailure } from './thread-journal.ts';
 
-/** What the packer's thread is begun with. */
+/** What the threads are begun with. */
 export interface PackerOptions {
   readonly journalFile: string;
   /** Numbers in the journal. */
-  readonly repository: number;
+  readonly journalRepository: number;
   readonly sourceSet: number;
   readonly master: MasterKey;
   readonly chunkSizes: ChunkSizes;
@@ -23,8 +27,26 @@ export interface PackerOptions {
   readonly compressOverBytes: number;
 }
 
+export interface ThreadOptions extends PackerOptions {
+  /** To the other of the two threads. */
+  readonly link: MessagePort;
+}
+
+export type ToReader =
+  | { readonly type: 'read'; readonly range: PathRange }
+  /** What was asked for until now is to be packed to its end. */
+  | { readonly type: 'end' }
+  | { readonly type: 'stop' };
+
+/** To the packer. */
+export type FromReader = { readonly type: 'slab'; readonly slab: Slab } | { readonly type: 'end' };
+
+/** To the reader: the memory of a slab comes back. */
+export interface SlabEmptied {
+  readonly buffer: ArrayBuffer;
+}
+
 export type ToPacker =
-  | { readonly type: 'start'; readonly firstNumber: number }
   | { readonly type: 'stop' }
   /** The batch is in the journal; its pack's memory comes back, with the size and number that packs should have from now on. */
   | {
@@ -38,61 +60,35 @@ export type ToPacker =
 export type FromPacker =
   | { readonly type: 'batch'; readonly batch: Batch }
   | { readonly type: 'done' }
-  | { readonly type: 'failed'; readonly message: string; readonly hints: readonly string[] };
+  | ThreadFailure;
 
 /**
- * Reads, chunks, compresses and seals the pending files in a thread of its own, while this one sends. Packs pass from
- * thread to thread without being copied.
+ * Reads and names the chunks of files in one thread, drops, compresses and seals them in a second, while this one sends.
+ * Slabs and packs pass from thread to thread without being copied.
  */
 export interface Packer {
-  /** The batches of all files that are pending now. */
-  batches(firstNumber: number): AsyncGenerator<Batch, void, void>;
+  /** The pending files in this range may be read and packed from now on, as far as there is memory for them. */
+  readAhead(range: PathRange): void;
+  /** The batches of all files that were given to {@link readAhead} and not asked for yet. */
+  batches(): AsyncGenerator<Batch, void, void>;
   /** To be called once the batch is in the journal, with the size and number that packs should have from now on. */
   settle(batch: Batch, next: { readonly packBytes: number; readonly packs: number }): void;
   stop(): Promise<void>;
 }
 
-/** A thread that waits for a disk that does not answer is not waited for. */
-const PATIENCE_MS = 5000;
-
-export function startPacker(options: PackerOptions): Packer {
-  const worker = new Worker(threadFile(), { workerData: options, stdout: false, stderr: false });
-  const arrived: FromPacker[] = [];
-  let wake = () => {};
-  let broken: Error | null = null;
-  worker.on('message', (message: FromPacker) => {
-    arrived.push(message);
-    wake();
-  });
-  worker.on('error', (error: Error) => {
-    broken = error;
-    wake();
-  });
-  const exited = new Promise<void>((resolve) => {
-    worker.on('exit', () => {
-      broken ??= new Error('the thread that packs has ended');
-      wake();
-      resolve();
-    });
-  });
-
-  const next = async (): Promise<FromPacker> => {
-    for (;;) {
-      const message = arrived.shift();
-      if (message) return message;
-      if (broken) throw broken;
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-    }
-  };
-  const tell = (message: ToPacker, transfer: ArrayBuffer[] = []) => worker.postMessage(message, transfer);
-
+/** @returns a packer whose threads start with the first files that they have something to do with */
+export function createPacker(options: PackerOptions): Packer {
+  let threads: Threads | null = null;
   return {
-    async *batches(firstNumber) {
-      tell({ type: 'start', firstNumber });
+    readAhead(range) {
+      threads ??= startThreads(options);
+      threads.tellReader({ type: 'read', range });
+    },
+    async *batches() {
+      if (threads === null) return;
+      threads.tellReader({ type: 'end' });
       for (;;) {
-        const message = await next();
+        const message = await threads.next();
         if (message.type === 'done') return;
         if (message.type === 'failed') throw new SkylockError(message.message, { hints: message.hints });
         yield withBuffers(message.batch);
@@ -100,28 +96,80 @@ export function startPacker(options: PackerOptions): Packer {
     },
     settle({ number, pack }, next) {
       const buffer = pack === null ? null : (pack.bytes.buffer as ArrayBuffer);
-      tell({ type: 'settled', number, buffer, ...next }, buffer === null ? [] : [buffer]);
+      threads?.tellPacker({ type: 'settled', number, buffer, ...next }, buffer === null ? [] : [buffer]);
+    },
+    async stop() {
+      await threads?.stop();
+    },
+  };
+}
+
+interface Threads {
+  tellReader(message: ToReader): void;
+  tellPacker(message: ToPacker, transfer: readonly Transferable[]): void;
+  /** What they tell, in order. @throws Error when one of them has ended */
+  next(): Promise<FromPacker>;
+  stop(): Promise<void>;
+}
+
+/** A thread that waits for a disk that does not answer is not waited for. */
+const PATIENCE_MS = 5000;
+
+function startThreads(options: PackerOptions): Threads {
+  const arrived = createArrivals<FromPacker | Error>();
+  const { port1, port2 } = new MessageChannel();
+  const start = (name: string, link: MessagePort) => {
+    const workerData: ThreadOptions = { ...options, link };
+    const worker = new Worker(threadFile(name), {
+      workerData,
+      transferList: [link],
+      stdout: false,
+      stderr: false,
+    });
+    worker.on('message', arrived.push);
+    worker.on('error', arrived.push);
+    const exited = new Promise<void>((resolve) => {
+      worker.on('exit', () => {
+        arrived.push(new Error(`the thread that is ${name} has ended`));
+        resolve();
+      });
+    });
+    return { worker, exited };
+  };
+  const reader = start('reader-thread', port1);
+  const packer = start('packer-thread', port2);
+  const both = [reader, packer];
+
+  return {
+    tellReader: (message) => reader.worker.postMessage(message),
+    tellPacker: (message, transfer) => packer.worker.postMessage(message, transfer),
+    async next() {
+      await arrived.wait();
+      const message = arrived.take()!;
+      if (message instanceof Error) throw message;
+      return message;
     },
     async stop() {
       // Asked first: a thread that is terminated while it sets up zstd takes the whole process with it.
-      tell({ type: 'stop' });
+      for (const { worker } of both) worker.postMessage({ type: 'stop' } satisfies ToReader & ToPacker);
+      const exited = Promise.all(both.map((one) => one.exited));
       await Promise.race([exited, sleep(PATIENCE_MS, undefined, { ref: false })]);
-      await worker.terminate();
+      await Promise.all(both.map(({ worker }) => worker.terminate()));
     },
   };
 }
 
 /** Beside this file, in the sources as in what is built from them. */
-function threadFile(): string {
+function threadFile(name: string): string {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  return fileURLToPath(new URL(`./packer-thread.${extension}`, import.meta.url));
+  return fileURLToPath(new URL(`./${name}.${extension}`, import.meta.url));
 }
 
 /** Passing threads turns every Buffer into a plain Uint8Array. */
 function withBuffers(batch: Batch): Batch {
   const files = new Map<FileInHand, FileInHand>();
   const file = (from: FileInHand): FileInHand => {
-    const known = files.get(from) ?? { ...from, path: buffer(from.path) };
+    const known = files.get(from) ?? { ...from, path: bufferOf(from.path) };
     files.set(from, known);
     return known;
   };
@@ -130,25 +178,21 @@ function withBuffers(batch: Batch): Batch {
     ...batch,
     pack: pack && {
       ...pack,
-      bytes: buffer(pack.bytes),
-      entries: pack.entries.map((entry) => ({ ...entry, id: buffer(entry.id) })),
-      directory: buffer(pack.directory),
+      bytes: bufferOf(pack.bytes),
+      entries: pack.entries.map((entry) => ({ ...entry, id: bufferOf(entry.id) })),
+      directory: bufferOf(pack.directory),
     },
     pieces: batch.pieces.map((piece: Piece) => ({
       ...piece,
       file: file(piece.file),
-      chunk: buffer(piece.chunk),
+      chunk: bufferOf(piece.chunk),
     })),
     changed: batch.changed.map(({ file: one, entry }) => ({
       file: file(one),
-      entry: { ...entry, path: buffer(entry.path) },
+      entry: { ...entry, path: bufferOf(entry.path) },
     })),
     ended: batch.ended.map((ended: EndedFile) => ({ ...ended, file: file(ended.file) })),
     failed: batch.failed.map((failure) => ({ ...failure, file: file(failure.file) })),
-    path: path && buffer(path),
+    path: path && bufferOf(path),
   };
-}
-
-function buffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -6,6 +6,7 @@ import { partlyUploadedBytes } from '../journal/pieces.ts';
 import { applyPlan, type PlanBatch } from '../journal/planned-entries.ts';
 import type { Run } from '../journal/runs.ts';
 import { recordTotals, type Totals } from '../journal/totals.ts';
+import { EVERY_PATH, type PathRange } from '../journal/uploading.ts';
 import type { Progress } from '../progress.ts';
 import type { Found } from './scan.ts';
 
@@ -30,15 +31,15 @@ export async function plan(
     progress,
     signal,
     now,
-    onPending = () => {},
+    onPlanned = () => {},
   }: {
     readonly journal: Journal;
     readonly run: Run;
     readonly progress: Progress;
     readonly signal: AbortSignal;
     readonly now: () => Date;
-    /** Told of each file that has something left to upload. */
-    readonly onPending?: () => void;
+    /** Told of each range whose files are written down, where some of them are pending. */
+    readonly onPlanned?: (range: PathRange) => void;
   },
 ): Promise<Plan> {
   const totals = { totalFiles: 0, totalBytes: 0, uploadedFiles: 0, uploadedBytes: 0, failures: 0 };
@@ -46,10 +47,16 @@ export async function plan(
   const known = journalEntries(journal, run.sourceSet);
   let row = known.next();
   let batch = emptyBatch();
+  /** Of the entries that were looked at and not told of yet. */
+  let range = { after: EVERY_PATH.after, upTo: EVERY_PATH.after };
+  let pending = 0;
 
   const flush = async () => {
     applyPlan(journal, run, batch);
     batch = emptyBatch();
+    if (pending > 0) onPlanned(range);
+    range = { after: range.upTo, upTo: range.upTo };
+    pending = 0;
     await setImmediate();
     if (signal.aborted) throw new InterruptedError('back up: interrupted while scanning');
   };
@@ -80,16 +87,19 @@ export async function plan(
     const before = !row.done && row.value.path.equals(entry.path) ? row.value : null;
     if (before) row = known.next();
     const uploaded = sortInto(batch, before, entry);
+    range.upTo = entry.path;
     if (entry.type !== 'file') continue;
     const bytes = Number(entry.size);
     source.files += 1;
     source.bytes += bytes;
     totals.totalFiles += 1;
     totals.totalBytes += bytes;
-    if (uploaded) {
-      totals.uploadedFiles += 1;
-      totals.uploadedBytes += bytes;
-    } else onPending();
+    if (!uploaded) {
+      pending += 1;
+      continue;
+    }
+    totals.uploadedFiles += 1;
+    totals.uploadedBytes += bytes;
   }
   dropRowsBefore(null);
   await flush();

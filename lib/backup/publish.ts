@@ -1,6 +1,7 @@
 import { SkylockError } from '../errors.ts';
 import type { BackupHeader, BackupProgress } from '../format/backup-header.ts';
 import { createChunker } from '../format/chunker.ts';
+import { chunkId } from '../format/keys.ts';
 import { splitChunkIds } from '../format/manifest.ts';
 import { renameRun } from '../journal/backup-ids.ts';
 import type { Journal } from '../journal/database.ts';
@@ -16,7 +17,8 @@ import { putIndexes } from '../repository/indexes.ts';
 import type { Repository } from '../repository/repository.ts';
 import { cutManifest, type ManifestCounts, manifestEntry } from './manifest.ts';
 import { durablePack } from './pack.ts';
-import type { FileInHand, ReadItem } from './read.ts';
+import type { FileInHand } from './read.ts';
+import type { AddressedItem } from './slabs.ts';
 import type { Uploader } from './uploader.ts';
 
 export interface PublishDeps {
@@ -105,11 +107,11 @@ async function uploadManifest(
   const entries = uploadedEntries(journal, run.sourceSet);
   const chunkIds: Buffer[] = [];
   let sizeBytes = 0;
-  const items = function* (): Generator<ReadItem> {
+  const items = function* (): Generator<AddressedItem> {
     const file = manifestInHand();
     let position = 0;
     for (const bytes of cutManifest(entries.map(manifestEntry), chunker, counts)) {
-      yield { type: 'chunk', file, position, bytes };
+      yield { type: 'chunk', file, position, bytes, id: chunkId(repository.keys, bytes) };
       position += 1;
       sizeBytes += bytes.length;
     }

@@ -14,7 +14,7 @@ export interface FileInHand {
 export type ReadItem =
   /** The file is not what the scan saw: this is what it is now. Comes before any of its chunks. */
   | { readonly type: 'changed'; readonly file: FileInHand; readonly entry: Entry }
-  /** `bytes` is a view that holds until the next item is asked for. */
+  /** `bytes` is a view into the memory that is read into: it holds as long as that does. */
   | { readonly type: 'chunk'; readonly file: FileInHand; readonly position: number; readonly bytes: Buffer }
   | {
       readonly type: 'end';
@@ -33,25 +33,42 @@ export interface ReadDeps {
   readonly now: () => Date;
 }
 
+/** What files are read into, one behind the other. */
+export interface ReadMemory {
+  /** More than the largest chunk. */
+  bytes: Buffer;
+  /** Where the next file goes: before it lie chunks that may still be needed. */
+  used: number;
+  /** Called when `bytes` is full: what lies from `start` on has to be at the beginning of `bytes` afterwards. */
+  renew(start: number): void;
+}
+
 /** How often a file that changes while it is read is read at most. */
 const ATTEMPTS = 3;
-/** The buffer holds two chunks of the largest size: what has to be moved to its front is small beside what is read. */
+/** Two chunks of the largest size: what has to be moved to the front is small beside what is read. */
 const CHUNKS_HELD = 2;
 
-/** What {@link readFiles} reads into: for one file at a time. */
-export function allocateReadBuffer({ sizes }: Chunker): Buffer {
-  return Buffer.allocUnsafeSlow(CHUNKS_HELD * sizes.max);
+/** Memory for one file after another: a chunk holds until the next item is asked for. */
+export function allocateReadMemory({ sizes }: Chunker): ReadMemory {
+  return {
+    bytes: Buffer.allocUnsafeSlow(CHUNKS_HELD * sizes.max),
+    used: 0,
+    renew(start) {
+      this.bytes.copyWithin(0, start);
+      this.used = 0;
+    },
+  };
 }
 
 /** Reads files one after another and cuts them into chunks. */
 export function* readFiles(
   files: Iterable<JournalEntry>,
   deps: ReadDeps,
-  buffer: Buffer = allocateReadBuffer(deps.chunker),
+  memory: ReadMemory = allocateReadMemory(deps.chunker),
 ): Generator<ReadItem> {
   for (const file of files) {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-      const settled = yield* readOnce(file, attempt, buffer, deps);
+      const settled = yield* readOnce(file, attempt, memory, deps);
       if (settled) break;
     }
   }
@@ -61,7 +78,7 @@ export function* readFiles(
 function* readOnce(
   row: JournalEntry,
   attempt: number,
-  buffer: Buffer,
+  memory: ReadMemory,
   { chunker, durablePrefix, now }: ReadDeps,
 ): Generator<ReadItem, boolean> {
   let file: FileInHand = { entry: row.id, path: row.path, sizeBytes: Number(row.size), attempt };
@@ -79,7 +96,7 @@ function* readOnce(
     const asPlanned = attempt === 1 && isSame(row, opened);
     if (!asPlanned) yield { type: 'changed', file, entry: opened };
     const prefix = asPlanned ? durablePrefix(row.id) : { chunks: 0, bytes: 0 };
-    const read = yield* readChunks(descriptor, file, prefix, buffer, chunker);
+    const read = yield* readChunks(descriptor, file, prefix, memory, chunker);
     const after = entryOf(row.path, fstatSync(descriptor, { bigint: true }), null);
     const atRest = after.size === BigInt(read.bytes) && isSame(after, { ...opened, ctimeNs: stats.ctimeNs });
     if (!atRest && attempt < ATTEMPTS) return false;
@@ -98,27 +115,28 @@ function* readChunks(
   descriptor: number,
   file: FileInHand,
   from: { readonly chunks: number; readonly bytes: number },
-  buffer: Buffer,
+  memory: ReadMemory,
   chunker: Chunker,
 ): Generator<ReadItem, { chunks: number; bytes: number }> {
   let position = from.chunks;
   let fileOffset = from.bytes;
-  let start = 0;
-  let end = 0;
+  let end = memory.used;
   for (let atEof = false; ; ) {
-    const length = chunker.nextCut(buffer, start, end, atEof);
+    const start = memory.used;
+    const length = chunker.nextCut(memory.bytes, start, end, atEof);
     if (length > 0) {
-      yield { type: 'chunk', file, position, bytes: buffer.subarray(start, start + length) };
+      memory.used += length;
+      yield { type: 'chunk', file, position, bytes: memory.bytes.subarray(start, start + length) };
       position += 1;
-      start += length;
       continue;
     }
     if (atEof) return { chunks: position, bytes: fileOffset };
-    buffer.copyWithin(0, start, end);
-    end -= start;
-    start = 0;
-    const wanted = buffer.length - end;
-    const got = readSync(descriptor, buffer, end, wanted, fileOffset);
+    if (end === memory.bytes.length) {
+      memory.renew(start);
+      end -= start;
+    }
+    const wanted = memory.bytes.length - end;
+    const got = readSync(descriptor, memory.bytes, end, wanted, fileOffset);
     end += got;
     fileOffset += got;
     // A network's file system may give less than was asked for before the end. Whether the end has moved since the file

@@ -13,7 +13,7 @@ import type { Progress } from '../progress.ts';
 import type { Repository } from '../repository/repository.ts';
 import { formatCount } from '../units.ts';
 import { hasSameContent } from './plan.ts';
-import { allocateReadBuffer, type ReadDeps, type ReadItem, readFiles } from './read.ts';
+import { allocateReadMemory, type ReadDeps, type ReadItem, readFiles } from './read.ts';
 import { entryOf } from './scan.ts';
 
 export interface RecheckDeps {
@@ -41,7 +41,7 @@ export async function recheckFiles(deps: RecheckDeps): Promise<number> {
   const { journal, repository, run, progress, now } = deps;
   const chunker = createChunker(repository.keys.gear, repository.config.chunker);
   const reading: ReadDeps = { chunker, durablePrefix: () => ({ chunks: 0, bytes: 0 }), now };
-  const buffer = allocateReadBuffer(chunker);
+  const memory = allocateReadMemory(chunker);
   const takeTurn = turns(deps.signal);
   const { files, bytes } = uploadedContent(journal, run.sourceSet);
   progress({ type: 'checking', what: 'files that count as uploaded' });
@@ -57,7 +57,7 @@ export async function recheckFiles(deps: RecheckDeps): Promise<number> {
     }
     const found = findUnchanged(row);
     if (found !== null) {
-      const verdict = await compare(row, readFiles([{ ...row, ...found }], reading, buffer), deps, (read) => {
+      const verdict = await compare(row, readFiles([{ ...row, ...found }], reading, memory), deps, (read) => {
         progress({ type: 'checked', done, doneBytes: doneBytes + read });
         return takeTurn();
       });

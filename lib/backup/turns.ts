@@ -1,18 +1,23 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Batch } from './pack.ts';
 
 /** Gives timers, sockets and signals a turn every so often while batches are made. */
 const TURN_MS = 8;
+/** What a step gives when it can do nothing before more has arrived. */
+export const STARVED = Symbol('starved');
 
-/**
- * Runs the synchronous making of batches turn by turn. A step takes a buffer only when the one before it has ended a
- * batch, or it is the first: only then is {@link ready} waited for.
- * @param during calls its argument: what goes around all that is done in one turn
- */
-export async function* takeTurns(
-  batches: Generator<Batch | null>,
-  ready: () => Promise<void>,
-  during: <Result>(turn: () => Result) => Result = (turn) => turn(),
+export interface Turns {
+  /** Waited for at first and after each batch, as a step takes a buffer only when the one before it has ended a batch. */
+  readonly ready: () => Promise<void>;
+  /** Waited for after a step that was starved. */
+  readonly arrival?: () => Promise<void>;
+  /** Calls its argument: what goes around all that is done in one turn. */
+  readonly during?: <Result>(turn: () => Result) => Result;
+}
+
+/** Runs the synchronous making of batches turn by turn. */
+export async function* takeTurns<Batch extends object>(
+  batches: Generator<Batch | typeof STARVED | null>,
+  { ready, arrival = async () => {}, during = (turn) => turn() }: Turns,
 ): AsyncGenerator<Batch, void, void> {
   const turn = () => {
     const endsAt = performance.now() + TURN_MS;
@@ -27,7 +32,8 @@ export async function* takeTurns(
       const { done, value } = during(turn);
       if (done) return;
       await setImmediate();
-      if (value === null) continue;
+      if (value === STARVED) await arrival();
+      if (value === null || value === STARVED) continue;
       yield value;
       await ready();
     }

@@ -3,7 +3,7 @@ import type { Journal } from '../journal/database.ts';
 import { isKnownChunk } from '../journal/packs.ts';
 import type { Run } from '../journal/runs.ts';
 import { noteLanes } from '../journal/totals.ts';
-import { pendingFiles } from '../journal/uploading.ts';
+import type { PathRange } from '../journal/uploading.ts';
 import type { Progress } from '../progress.ts';
 import type { Repository } from '../repository/repository.ts';
 import { createBufferPool } from './buffer-pool.ts';
@@ -11,8 +11,8 @@ import { createKnownChunks } from './known.ts';
 import { createLanes, steadyLanes } from './lanes.ts';
 import { createPace, steadyPace } from './pace.ts';
 import { type Batch, packChunks } from './pack.ts';
-import { type Packer, startPacker } from './packer.ts';
-import type { ReadItem } from './read.ts';
+import { createPacker } from './packer.ts';
+import type { AddressedItem } from './slabs.ts';
 import { takeTurns } from './turns.ts';
 import { type UploadDeps, upload } from './upload.ts';
 
@@ -25,15 +25,15 @@ export interface BatchHandlers {
 
 /** What is read goes through here to the remote: first the files, then the manifest. */
 export interface Uploader {
-  /** There will be files to upload: a thread takes a moment to start, and where none is needed none is started. */
-  prepare(): void;
-  /** Every file the journal has as pending. @throws InterruptedError when the signal was given */
+  /** The pending files in this range may be read and packed from now on. */
+  readAhead(range: PathRange): void;
+  /** The files that were given to {@link readAhead}. @throws InterruptedError when the signal was given */
   uploadFiles(handlers: BatchHandlers): Promise<void>;
   /**
    * Chunks that this thread makes: a manifest's. May go on beside the files, on a lane of its own.
    * @throws InterruptedError when the signal was given
    */
-  uploadChunks(items: Iterable<ReadItem>, handlers: BatchHandlers): Promise<void>;
+  uploadChunks(items: Iterable<AddressedItem>, handlers: BatchHandlers): Promise<void>;
   /** Bytes of packs that were put. */
   sentBytes(): number;
   stop(): Promise<void>;
@@ -75,24 +75,19 @@ export function startUploader(deps: UploaderDeps): Uploader {
   });
   const packs = () => lanes.count() + SPARE_BUFFERS;
   const { keys, config, remote } = repository;
-  let nextNumber = 1;
   let sentBytes = 0;
 
-  let begun: Packer | null = null;
-  const packer = () => {
-    begun ??= startPacker({
-      journalFile: journal.file,
-      repository: run.journalRepository,
-      sourceSet: run.sourceSet,
-      master: keys.master,
-      chunkSizes: config.chunker,
-      packBytes: pace.packBytes(packs()),
-      largestPackBytes: pace.largestBytes,
-      packs: packs(),
-      compressOverBytes,
-    });
-    return begun;
-  };
+  const packer = createPacker({
+    journalFile: journal.file,
+    journalRepository: run.journalRepository,
+    sourceSet: run.sourceSet,
+    master: keys.master,
+    chunkSizes: config.chunker,
+    packBytes: pace.packBytes(packs()),
+    largestPackBytes: pace.largestBytes,
+    packs: packs(),
+    compressOverBytes,
+  });
 
   const put = (
     batches: AsyncIterator<Batch>,
@@ -112,25 +107,19 @@ export function startUploader(deps: UploaderDeps): Uploader {
 
   return {
     sentBytes: () => sentBytes,
-    prepare: () => void packer(),
-    async stop() {
-      await begun?.stop();
-    },
+    stop: packer.stop,
 
-    async uploadFiles({ expect, settle }) {
-      if (pendingFiles(journal, run.sourceSet).next().done) return;
-      const { batches, settle: giveBack } = packer();
+    readAhead: packer.readAhead,
+
+    uploadFiles({ expect = () => {}, settle }) {
       const handlers = {
-        expect(batch: Batch) {
-          nextNumber = batch.number + 1;
-          expect?.(batch);
-        },
+        expect,
         settle(batch: Batch) {
           settle(batch);
-          giveBack(batch, { packBytes: pace.packBytes(packs()), packs: packs() });
+          packer.settle(batch, { packBytes: pace.packBytes(packs()), packs: packs() });
         },
       };
-      await put(batches(nextNumber), handlers, { lanes, progress, onPut: pace.observe });
+      return put(packer.batches(), handlers, { lanes, progress, onPut: pace.observe });
     },
 
     uploadChunks(items, { expect = () => {}, settle }) {
@@ -154,7 +143,7 @@ export function startUploader(deps: UploaderDeps): Uploader {
         },
       };
       // Nobody is told of this lane: what it sends is no file of theirs.
-      return put(takeTurns(batches, buffers.ready), handlers, {
+      return put(takeTurns(batches, { ready: buffers.ready }), handlers, {
         lanes: steadyLanes(1),
         progress: () => {},
       });

@@ -7,22 +7,37 @@ import type { Run } from './runs.ts';
 import { statement } from './statement.ts';
 import { addUploaded } from './totals.ts';
 
-const selectPending = statement<{ sourceSet: number; after: Buffer; limit: number }>({ bigint: true })(
-  (db, p) =>
-    db
-      .selectFrom('entry')
-      .select(entryColumns)
-      .where('source_set', '=', p.sourceSet)
-      .where('state', '=', sql.lit('pending') /* a literal, or SQLite would not take the partial index */)
-      .where('path', '>', p.after)
-      .orderBy('path')
-      .limit(p.limit),
+/** A stretch of the byte order of paths. */
+export interface PathRange {
+  /** The last path before it. */
+  readonly after: Buffer;
+  /** The last path in it. */
+  readonly upTo: Buffer;
+}
+
+/** Every path begins with a slash. */
+export const EVERY_PATH: PathRange = { after: BEFORE_EVERY_PATH, upTo: Buffer.of(0xff) };
+
+const selectPending = statement<{ sourceSet: number; limit: number } & PathRange>({ bigint: true })((db, p) =>
+  db
+    .selectFrom('entry')
+    .select(entryColumns)
+    .where('source_set', '=', p.sourceSet)
+    .where('state', '=', sql.lit('pending') /* a literal, or SQLite would not take the partial index */)
+    .where('path', '>', p.after)
+    .where('path', '<=', p.upTo)
+    .orderBy('path')
+    .limit(p.limit),
 );
 
 /** The files that are not wholly uploaded, in byte order of their paths; each is given once, whatever becomes of it. */
-export function* pendingFiles(journal: Journal, sourceSet: number): Generator<JournalEntry> {
-  for (let after: Buffer = BEFORE_EVERY_PATH; ; ) {
-    const page = selectPending(journal).all({ sourceSet, after, limit: PAGE });
+export function* pendingFiles(
+  journal: Journal,
+  sourceSet: number,
+  { after, upTo }: PathRange = EVERY_PATH,
+): Generator<JournalEntry> {
+  for (;;) {
+    const page = selectPending(journal).all({ sourceSet, after, upTo, limit: PAGE });
     yield* page;
     if (page.length < PAGE) return;
     after = page.at(-1)!.path;

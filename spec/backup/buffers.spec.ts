@@ -1,11 +1,13 @@
 import { setImmediate } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { createArrivals } from '../../lib/backup/arrivals.ts';
 import { createBufferPool } from '../../lib/backup/buffer-pool.ts';
 import { createKnownChunks } from '../../lib/backup/known.ts';
 import type { Batch } from '../../lib/backup/pack.ts';
+import type { ReadItem } from '../../lib/backup/read.ts';
 import { takeTurns } from '../../lib/backup/turns.ts';
-import { fileInHand, idOf, itemsOf, packItems } from './fixtures.ts';
+import { fileInHand, idOf, itemsOf, packItems, packSteps } from './fixtures.ts';
 
 /** @returns whether the promise is settled once all that needs no more than turns of the event loop has happened */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {
@@ -79,7 +81,7 @@ const NAMES = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
 
 turns('are the same, without the moments in between', async () => {
   const made = packItems(itemsOf(fileInHand(1), NAMES));
-  const batches = await Array.fromAsync(takeTurns(made, async () => {}));
+  const batches = await Array.fromAsync(takeTurns(made, { ready: async () => {} }));
   assert.equal(
     batches.map(({ number }) => number),
     [1, 2, 3],
@@ -89,13 +91,45 @@ turns('are the same, without the moments in between', async () => {
 turns('wait until a buffer is free, and then go on', async () => {
   const buffers = createBufferPool(2, 64 * 1024);
   const made = packItems(itemsOf(fileInHand(1), NAMES), { takeBuffer: buffers.take });
-  const batches = takeTurns(made, buffers.ready);
+  const batches = takeTurns(made, { ready: buffers.ready });
   const taken: Batch[] = [];
   for (const _ of [1, 2]) taken.push((await batches.next()).value!);
   const third = batches.next();
   assert.is(await isSettled(third), false, 'both are out');
   buffers.giveBack(taken[0]!.pack!.bytes);
   assert.is((await third).value?.number, 3);
+});
+
+turns('wait for what has not arrived, and hold no thread up meanwhile', async () => {
+  const items = [...itemsOf(fileInHand(1), NAMES)];
+  const arrived = createArrivals<ReadItem>();
+  const arriving = function* (): Generator<ReadItem | null> {
+    for (let count = 0; count < items.length; ) {
+      const item = arrived.take() ?? null;
+      if (item !== null) count += 1;
+      yield item;
+    }
+  };
+  let steps = 0;
+  const counted = function* () {
+    for (const step of packSteps(arriving())) {
+      steps += 1;
+      yield step;
+    }
+  };
+  const batches = takeTurns(counted(), { ready: async () => {}, arrival: arrived.wait });
+  const first = batches.next();
+  for (const item of items.slice(0, 2)) arrived.push(item);
+  assert.is(await isSettled(first), false, 'two chunks are no pack');
+  const before = steps;
+  await isSettled(first);
+  assert.is(steps, before, 'who waits takes no steps');
+  for (const item of items.slice(2)) arrived.push(item);
+  assert.is((await first).value?.number, 1);
+  assert.equal(
+    (await Array.fromAsync(batches)).map(({ number }) => number),
+    [2, 3],
+  );
 });
 
 turns('have something around all that is done in one', async () => {
@@ -115,7 +149,7 @@ turns('have something around all that is done in one', async () => {
       depth -= 1;
     }
   };
-  for await (const _ of takeTurns(made(), async () => {}, during)) assert.is(depth, 0);
+  for await (const _ of takeTurns(made(), { ready: async () => {}, during })) assert.is(depth, 0);
   assert.ok(depths.length > 3 && depths.every((one) => one === 1));
 });
 
@@ -132,7 +166,7 @@ turns('let others have theirs', async () => {
     for (; !done; others += 1) await setImmediate();
   };
   void other();
-  assert.equal(await Array.fromAsync(takeTurns(slow(), async () => {})), []);
+  assert.equal(await Array.fromAsync(takeTurns(slow(), { ready: async () => {} })), []);
   done = true;
   assert.ok(others >= 2, 'not a moment in 25 ms');
 });
@@ -146,7 +180,7 @@ turns('end what makes them when nobody wants more', async () => {
       ended = true;
     }
   };
-  const batches = takeTurns(made(), async () => {});
+  const batches = takeTurns(made(), { ready: async () => {} });
   await batches.next();
   await batches.return();
   assert.ok(ended);

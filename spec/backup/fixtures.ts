@@ -1,6 +1,8 @@
 import { createKnownChunks, type KnownChunks } from '../../lib/backup/known.ts';
 import { type Batch, type PackDeps, packChunks } from '../../lib/backup/pack.ts';
 import type { FileInHand, ReadItem } from '../../lib/backup/read.ts';
+import type { AddressedItem } from '../../lib/backup/slabs.ts';
+import { STARVED } from '../../lib/backup/turns.ts';
 import { chunkId } from '../../lib/format/keys.ts';
 import { seededBytes, testKeys } from '../format/fixtures.ts';
 import { entryAt } from '../journal/fixture.ts';
@@ -38,8 +40,15 @@ export interface PackOptions extends Partial<PackDeps> {
 
 /** Packs the items, three chunks of 1,000 bytes to a pack unless told; buffers are never used twice. */
 export function* packItems(items: Iterable<ReadItem>, options: PackOptions = {}): Generator<Batch | null> {
+  for (const step of packSteps(items, options)) if (step !== STARVED) yield step;
+}
+
+export function packSteps(
+  items: Iterable<ReadItem | null>,
+  options: PackOptions = {},
+): Generator<Batch | typeof STARVED | null> {
   const known = options.known ?? createKnownChunks(() => false);
-  yield* packChunks(items, {
+  return packChunks(addressed(items), {
     keys: KEYS,
     known,
     takeBuffer: () => Buffer.allocUnsafeSlow(64 * 1024),
@@ -48,6 +57,10 @@ export function* packItems(items: Iterable<ReadItem>, options: PackOptions = {})
     firstNumber: 1,
     ...options,
   });
+}
+
+function* addressed(items: Iterable<ReadItem | null>): Generator<AddressedItem | null> {
+  for (const item of items) yield item?.type === 'chunk' ? { ...item, id: chunkId(KEYS, item.bytes) } : item;
 }
 
 export function batchesOf(items: Iterable<ReadItem>, options: PackOptions = {}): Batch[] {

@@ -9,7 +9,7 @@ import { type Entry, type JournalEntry, journalEntries } from '../../lib/journal
 import { durablePrefix } from '../../lib/journal/pieces.ts';
 import type { Run } from '../../lib/journal/runs.ts';
 import { totalsOf } from '../../lib/journal/totals.ts';
-import { markUnreadable, recordUploaded } from '../../lib/journal/uploading.ts';
+import { markUnreadable, type PathRange, pendingFiles, recordUploaded } from '../../lib/journal/uploading.ts';
 import type { ProgressEvent } from '../../lib/progress.ts';
 import { assertRejects } from '../format/fixtures.ts';
 import { add, claim, entryAt, type Lent, NOW, packOf, piecesOf, withJournal } from '../journal/fixture.ts';
@@ -30,6 +30,7 @@ function planOf({ journal }: Lent, run: Run, items: Iterable<Found>, options: Pa
     progress: (event: ProgressEvent) => void events.push(event),
     signal: options.signal ?? new AbortController().signal,
     now: () => NOW,
+    onPlanned: options.onPlanned ?? (() => {}),
   };
   return plan(items, options.sources ?? SOURCES, deps).then((planned) => ({ ...planned, events }));
 }
@@ -37,6 +38,7 @@ function planOf({ journal }: Lent, run: Run, items: Iterable<Found>, options: Pa
 interface Options {
   readonly sources: readonly Buffer[];
   readonly signal: AbortSignal;
+  readonly onPlanned: (range: PathRange) => void;
 }
 
 function rowsOf(journal: Journal, run: Run): JournalEntry[] {
@@ -74,6 +76,31 @@ function withRun(use: (lent: Lent, run: Run) => Promise<void> | void): Promise<v
 }
 
 const planning = suite('a plan');
+
+planning('tells of what is pending range by range, as soon as that is in the journal', () =>
+  withRun(async (lent, run) => {
+    const { journal } = lent;
+    const entries = Array.from({ length: 1800 }, (_, index) => entryAt(`/home/docs/${1000 + index}`));
+    const [first, last] = [entries[0]!, entries.at(-1)!];
+    add(journal, run, ...entries.slice(700, 1300));
+    for (const row of rowsOf(journal, run)) upload(lent, run, row);
+    const told: string[] = [];
+    let ranges = 0;
+    const onPlanned = (range: PathRange) => {
+      ranges += 1;
+      for (const { path } of pendingFiles(journal, run.sourceSet, range)) told.push(path.toString());
+    };
+    await planOf(lent, run, found(entries), { onPlanned });
+    const pending = [...pendingFiles(journal, run.sourceSet)].map(({ path }) => path.toString());
+    assert.equal(told, pending, 'each once, in order');
+    assert.is(pending.length, 1200);
+    assert.equal([pending[0], pending.at(-1)], [first.path.toString(), last.path.toString()]);
+    assert.ok(ranges >= 3, `${ranges} ranges`);
+
+    for (const row of rowsOf(journal, run)) if (row.state === 'pending') upload(lent, run, row);
+    await planOf(lent, run, found(entries), { onPlanned: () => assert.unreachable('nothing is pending') });
+  }),
+);
 
 planning('of a first backup has every file with content to upload, and all else done', () =>
   withRun(async (lent, run) => {

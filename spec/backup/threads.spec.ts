@@ -20,21 +20,21 @@ async function threadsFor(work: () => Promise<unknown>): Promise<number> {
   return count;
 }
 
-const test = suite('the thread that packs');
+const test = suite('the threads that read and pack');
 
-test('is begun when there is something to pack, and not when there is nothing', async () => {
+test('are begun when there is something to pack, and not when there is nothing', async () => {
   await withMachine(async (machine) => {
     writeTree(machine.source, [
       ['text', 'text'],
       ['none', ''],
       ['folder/', ''],
     ]);
-    assert.is(await threadsFor(() => machine.backUp()), 1, 'the first backup');
+    assert.is(await threadsFor(() => machine.backUp()), 2, 'the first backup');
     assert.is(await threadsFor(() => machine.backUp()), 0, 'nothing new');
     writeFileSync(join(machine.source, 'empty too'), '');
     assert.is(await threadsFor(() => machine.backUp()), 0, 'nothing to read in what is new');
     writeFileSync(join(machine.source, 'text'), 'another text');
-    assert.is(await threadsFor(() => machine.backUp()), 1, 'a file that was changed');
+    assert.is(await threadsFor(() => machine.backUp()), 2, 'a file that was changed');
   });
 });
 

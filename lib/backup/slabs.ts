@@ -1,0 +1,113 @@
+import type { ChunkSizes } from '../format/chunker.ts';
+import { CHUNK_ID_BYTES, chunkId, type RepositoryKeys } from '../format/keys.ts';
+import { bufferOf } from './arrivals.ts';
+import type { ReadItem, ReadMemory } from './read.ts';
+
+type ChunkItem = Extract<ReadItem, { type: 'chunk' }>;
+
+/** What is read of files, each chunk with its id: what packing begins with. */
+export type AddressedItem =
+  | Exclude<ReadItem, ChunkItem>
+  /** `bytes` is a view that holds until the next item is asked for. */
+  | (ChunkItem & { readonly id: Buffer });
+
+/** What was read, for the thread that packs it. It passes from thread to thread without being copied. */
+export interface Slab {
+  /** Holds the chunks, anywhere in it. */
+  readonly bytes: Uint8Array;
+  /** The ids of the chunks one after another, in the order of the items. */
+  readonly ids: Uint8Array;
+  readonly items: readonly SlabItem[];
+}
+
+type SlabItem =
+  | Exclude<ReadItem, ChunkItem>
+  | (Omit<ChunkItem, 'bytes'> & { readonly start: number; readonly sizeBytes: number });
+
+export interface SlabMemory {
+  /** What files are to be read into. */
+  readonly memory: ReadMemory;
+  /**
+   * `items → address → slabs`.
+   * @param items what is read into the memory
+   * @yields a slab, or `null` after each item where none is ready
+   */
+  fill(items: Iterable<ReadItem>): Generator<Slab | null>;
+}
+
+/** Half a chunk more than the largest: what has to be copied from one slab to the next is small beside that. */
+export function slabBytes({ max }: ChunkSizes): number {
+  return max + max / 2;
+}
+
+/**
+ * @param takeBuffer gives {@link slabBytes} of memory: called once now, and before each slab that is yielded
+ */
+export function createSlabMemory(keys: RepositoryKeys, takeBuffer: () => Buffer): SlabMemory {
+  let full: Slab | null = null;
+  let ids: Buffer[] = [];
+  let items: SlabItem[] = [];
+  const memory: ReadMemory = {
+    bytes: takeBuffer(),
+    used: 0,
+    renew(start) {
+      const { bytes } = this;
+      this.bytes = takeBuffer();
+      this.used = 0;
+      bytes.copy(this.bytes, 0, start);
+      full = endSlab(bytes);
+    },
+  };
+  const endSlab = (bytes: Buffer): Slab => {
+    const slab = { bytes, ids: Buffer.concat(ids), items };
+    ids = [];
+    items = [];
+    return slab;
+  };
+  const add = (item: ReadItem) => {
+    if (item.type !== 'chunk') {
+      items.push(item);
+      return;
+    }
+    const { bytes, ...chunk } = item;
+    ids.push(chunkId(keys, bytes));
+    items.push({ ...chunk, start: bytes.byteOffset - memory.bytes.byteOffset, sizeBytes: bytes.length });
+  };
+
+  return {
+    memory,
+    *fill(read) {
+      for (const item of read) {
+        // The slab that this item's chunk did not fit into any more.
+        const before = full;
+        full = null;
+        add(item);
+        yield before;
+        // The thread that packs shall not wait for a whole one.
+        if (item.type !== 'end' || memory.used < memory.bytes.length / 3) continue;
+        memory.renew(memory.used);
+        yield full;
+        full = null;
+      }
+      if (items.length === 0) return;
+      memory.renew(memory.used);
+      yield full;
+      full = null;
+    },
+  };
+}
+
+/** @yields the items of the slab; its memory is free for another when they have been gone through */
+export function* slabItems({ bytes, ids, items }: Slab): Generator<AddressedItem> {
+  let at = 0;
+  for (const item of items) {
+    if (item.type !== 'chunk') {
+      yield item;
+      continue;
+    }
+    const { start, sizeBytes, ...chunk } = item;
+    const id = bufferOf(ids, at, CHUNK_ID_BYTES);
+    at += CHUNK_ID_BYTES;
+    yield { ...chunk, id, bytes: bufferOf(bytes, start, sizeBytes) };
+  }
+}
