@@ -1,17 +1,12 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SkylockError, UsageError } from '../errors.ts';
 import type { BackupHeader } from '../format/backup-header.ts';
 import { isKnownBackupId } from '../journal/backup-ids.ts';
+import { hasEnded, isKnownClaim } from '../journal/claims.ts';
 import type { Journal } from '../journal/database.ts';
 import type { Owner } from '../journal/owner.ts';
-import {
-  claimRun,
-  completeRun,
-  interruptRun,
-  isAbandoned,
-  type Run,
-  unfinishedBackupId,
-} from '../journal/runs.ts';
+import { claimRun, completeRun, interruptRun, type Run, unfinishedBackupId } from '../journal/runs.ts';
 import { openStateFile, type StateFile } from '../journal/state-file.ts';
 import { noteLanes } from '../journal/totals.ts';
 import { abandonExpiredRuns } from '../journal/unfinished.ts';
@@ -23,6 +18,7 @@ import type { Repository } from '../repository/repository.ts';
 import { formatCount } from '../units.ts';
 import { startCheckpoints } from './checkpoint.ts';
 import { createLedger } from './ledger.ts';
+import { isComplete, isTakenOver, removeOwnCheckpoints } from './own.ts';
 import { type Plan, plan } from './plan.ts';
 import { publish } from './publish.ts';
 import { recheckFiles } from './recheck.ts';
@@ -108,15 +104,19 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
       deps.progress({ type: 'notice', text: `a checkpoint is damaged and not used: ${message}` }),
     ),
   ]);
-  const isLeftOver = ({ backupId }: BackupHeader) =>
-    completeIds.includes(backupId) || isAbandoned(journal, backupId);
+  const leftOver = await findLeftOver(checkpoints, completeIds, deps);
   const ownId = unfinishedBackupId(journal, journalRepository, matchKey);
   if (ownId !== null && request.adopt && request.adopt !== ownId) throw ownRunFirst(ownId, request.adopt);
   const chosen =
     ownId !== null
       ? null
       : chooseCheckpoint(
-          checkpoints.filter((one) => !isLeftOver(one) && !isKnownBackupId(journal, one.backupId)),
+          checkpoints.filter(
+            (one) =>
+              !leftOver.includes(one) &&
+              !isKnownBackupId(journal, one.backupId) &&
+              !isKnownClaim(journal, one),
+          ),
           { ...request, ...deps, matchKey, now: now() },
         );
 
@@ -134,10 +134,11 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
       totalFiles: chosen.progress?.totalFiles ?? null,
       uploadedFiles: chosen.files,
     },
+    uuid: randomUUID(),
   });
   // As long as there is no plan, what an earlier process took over from the checkpoint may be a part of it only.
   const isUnplanned = run.resumed && run.totalFiles === null;
-  const cutShort = isUnplanned ? checkpoints.find(({ backupId }) => backupId === run.backupId) : undefined;
+  const cutShort = isUnplanned ? checkpoints.find((one) => isTakenOver(one, run)) : undefined;
   const checkpoint = chosen ?? cutShort ?? null;
   const state = openStateFile(journal, run, { folder: request.stateFolder, sourcePaths });
   const saving = saveRegularly(state, deps.progress);
@@ -145,7 +146,7 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
   const uploader = startUploader({ ...request, ...deps, run });
   try {
     await saving.rewrite();
-    for (const { backupId } of checkpoints.filter(isLeftOver)) await removeCheckpoint(repository, backupId);
+    for (const { backupId } of leftOver) await removeCheckpoint(repository, backupId);
     return await backUpClaimed(request, { matchKey, run, state, saving, uploader, checkpoint }, deps);
   } catch (error) {
     try {
@@ -160,6 +161,21 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
     await Promise.all([uploader.stop(), tidying.stop()]);
     await saving.stop();
   }
+}
+
+/** @returns the checkpoints of runs that were completed, or forgotten on this machine */
+async function findLeftOver(
+  checkpoints: readonly BackupHeader[],
+  completeIds: readonly string[],
+  { journal, repository }: BackupDeps,
+): Promise<BackupHeader[]> {
+  const leftOver: BackupHeader[] = [];
+  for (const one of checkpoints) {
+    const isOver =
+      hasEnded(journal, one) || (completeIds.includes(one.backupId) && (await isComplete(one, repository)));
+    if (isOver) leftOver.push(one);
+  }
+  return leftOver;
 }
 
 function ownRunFirst(ownId: string, adopt: string): UsageError {
@@ -238,11 +254,11 @@ async function backUpClaimed(
   // What cannot be removed now is left over, and the next backup removes it.
   completeRun(journal, run);
   await state.remove().catch(() => {});
+  const { backupId, files, folders, bytes } = header;
   await Promise.race([
-    removeCheckpoint(repository, run.backupId).catch(() => {}),
+    removeOwnCheckpoints(repository, backupId, { run, host, matchKey }).catch(() => {}),
     sleep(TIDY_UP_MS, undefined, { ref: false }),
   ]);
-  const { backupId, files, folders, bytes } = header;
   return {
     backupId,
     resumed: run.resumed,

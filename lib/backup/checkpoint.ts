@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InterruptedError } from '../errors.ts';
 import { putCheckpoint } from '../repository/backups.ts';
+import { checkpointId } from './own.ts';
 import { assemble, type BackupFacts, type PublishDeps } from './publish.ts';
 
 /** A checkpoint takes up at most this share of the time. */
@@ -23,6 +24,7 @@ export function startCheckpoints(
   deps: PublishDeps,
   onFailure: (error: Error) => void,
 ): Checkpoints {
+  const { repository, run } = deps;
   const stopping = new AbortController();
   let failed = false;
 
@@ -32,7 +34,9 @@ export function startCheckpoints(
       if (stopping.signal.aborted) return;
       const begunAt = performance.now();
       try {
-        await putCheckpoint(deps.repository, await assemble('unfinished', facts, deps));
+        const checkpoint = await assemble('unfinished', facts, deps);
+        const backupId = await checkpointId(repository, { ...facts, run });
+        await putCheckpoint(repository, { ...checkpoint, backupId });
       } catch (error) {
         if (error instanceof InterruptedError) return;
         if (!failed) onFailure(error as Error);

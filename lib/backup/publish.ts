@@ -16,6 +16,7 @@ import { repositoryExists } from '../repository/create.ts';
 import { putIndexes } from '../repository/indexes.ts';
 import type { Repository } from '../repository/repository.ts';
 import { cutManifest, type ManifestCounts, manifestEntry } from './manifest.ts';
+import { isOwnBackup } from './own.ts';
 import { durablePack } from './pack.ts';
 import type { FileInHand } from './read.ts';
 import type { AddressedItem } from './slabs.ts';
@@ -47,7 +48,7 @@ export async function publish(facts: BackupFacts, deps: PublishDeps): Promise<Ba
   }
   const assembled = await assemble('complete', facts, deps);
   refuseUnknownChunks(assembled, deps);
-  const [backupId] = await Promise.all([freeId(assembled, deps), refuseStrangePlace(repository)]);
+  const [backupId] = await Promise.all([freeId(facts, deps), refuseStrangePlace(repository)]);
   const header = { ...assembled, backupId };
   await putBackup(repository, header);
   return header;
@@ -77,6 +78,7 @@ export async function assemble(
     ...counts,
     unreadable: facts.unreadable,
     program: facts.program,
+    claims: [...run.takenOver, ...run.claims],
     manifest,
     progress: state === 'complete' ? null : progressOf(facts, deps),
   };
@@ -125,7 +127,6 @@ async function uploadManifest(
   return { sizeBytes, chunks: Buffer.concat(chunkIds) };
 }
 
-/** The manifest goes the way files go, but no entry of the journal waits for it. */
 /** Where a disk of the server was unmounted meanwhile, what was sent since lies in a folder that is no repository. */
 async function refuseStrangePlace({ remote }: PublishDeps['repository']): Promise<void> {
   if (await repositoryExists(remote)) return;
@@ -137,6 +138,7 @@ async function refuseStrangePlace({ remote }: PublishDeps['repository']): Promis
   });
 }
 
+/** The manifest goes the way files go, but no entry of the journal waits for it. */
 function manifestInHand(): FileInHand {
   return { entry: 0n, path: Buffer.alloc(0), sizeBytes: Number.POSITIVE_INFINITY, attempt: 1 };
 }
@@ -145,10 +147,10 @@ function manifestInHand(): FileInHand {
  * Two machines may have begun in the same second: the one that is ready first has the id, and the other takes the next.
  * Our own backup, put just before a kill, is put again.
  */
-async function freeId(header: BackupHeader, { journal, repository, run }: PublishDeps): Promise<string> {
+async function freeId(facts: BackupFacts, { journal, repository, run }: PublishDeps): Promise<string> {
   const isForeign = async (backupId: string): Promise<boolean> => {
     const there = await readBackup(repository, backupId);
-    return there !== null && (there.host !== header.host || there.matchKey !== header.matchKey);
+    return there !== null && !isOwnBackup(there, { ...facts, run });
   };
-  return (await isForeign(header.backupId)) ? renameRun(journal, run, isForeign) : header.backupId;
+  return (await isForeign(run.backupId)) ? renameRun(journal, run, isForeign) : run.backupId;
 }

@@ -33,11 +33,11 @@ export const listCommand = defineCommand({
     const listed = await withSession(cli, options, {}, async ({ repository, journal }) => {
       const { readBackups, readCheckpoints } = await import('../repository/backups.ts');
       const { unfinishedRuns } = await import('../journal/unfinished.ts');
-      const { isAbandoned } = await import('../journal/runs.ts');
+      const { hasEnded } = await import('../journal/claims.ts');
       // The last to tell of a backup is right: killed between publishing and completing, a run is complete on the
       // remote and still unfinished here; of a run of its own the journal knows more than the last checkpoint.
       const checkpoints = (await readCheckpoints(repository, note))
-        .filter(({ backupId }) => !isAbandoned(journal, backupId))
+        .filter((checkpoint) => !hasEnded(journal, checkpoint))
         .map(listCheckpoint);
       const unfinished = unfinishedRuns(journal)
         .filter(({ repositoryUuid }) => repositoryUuid === repository.config.repositoryId)

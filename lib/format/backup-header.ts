@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { DamagedError } from '../errors.ts';
 import { formatInstant } from '../units.ts';
-import { Fields } from './fields.ts';
+import { Fields, UUID } from './fields.ts';
 import { CHUNK_ID_BYTES } from './keys.ts';
 import { findPathFault } from './path.ts';
 
@@ -30,6 +30,11 @@ export interface BackupHeader {
   readonly unreadable: number;
   /** What wrote it: `skylock 1.2.3`. */
   readonly program: string;
+  /**
+   * UUIDs of the processes that went on with the run one after another, the last that of the one that wrote this: by them
+   * cloned machines are told apart. None where an older version wrote it.
+   */
+  readonly claims: readonly string[];
   readonly manifest: ManifestReference;
   /** How far an unfinished backup was when this was written; `null` for a complete one. */
   readonly progress: BackupProgress | null;
@@ -65,6 +70,7 @@ export function encodeBackupHeader(header: BackupHeader): Buffer {
     bytes: header.bytes,
     unreadable: header.unreadable,
     program: header.program,
+    ...(header.claims.length === 0 ? {} : { claims: header.claims }),
     manifest: { size: header.manifest.sizeBytes, chunks: header.manifest.chunks.toString('base64') },
     ...(header.progress === null ? {} : { progress: encodeProgress(header.progress) }),
   };
@@ -93,6 +99,7 @@ export function decodeBackupHeader(bytes: Uint8Array, name = 'backup'): BackupHe
     bytes: count('bytes'),
     unreadable: count('unreadable'),
     program: fields.text('program'),
+    claims: fields.has('claims') ? decodeClaims(fields) : [],
     manifest: decodeReference(fields.object('manifest')),
     progress:
       state === 'unfinished' && fields.has('progress') ? decodeProgress(fields.object('progress')) : null,
@@ -126,6 +133,13 @@ function decodeFinish(fields: Fields, state: BackupHeader['state']): Date | null
   if (state === 'complete') return fields.instant('finished_at');
   if (!fields.isNull('finished_at')) throw fields.fail('finished_at of an unfinished backup is not null');
   return null;
+}
+
+function decodeClaims(fields: Fields): string[] {
+  return fields.list('claims').map((claim) => {
+    if (typeof claim === 'string' && UUID.test(claim)) return claim;
+    throw fields.fail('claims is malformed');
+  });
 }
 
 function encodeSource(path: Buffer): object {

@@ -1,6 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import { DamagedError } from '../errors.ts';
 
+/** In lower case. */
+export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 const DECIMAL = /^(0|-?[1-9]\d{0,29})$/;
 /** More than anything of the format holds, even a backup of all the sources a command line has room for. Each takes up a hundred bytes. */
 const MAX_VALUES = 1_000_000;

@@ -3,9 +3,9 @@ import { promisify } from 'node:util';
 import { DamagedError, UsageError, WrongPasswordError } from '../errors.ts';
 import { formatInstant } from '../units.ts';
 import { canonicalBytes } from './canonical.ts';
-import { Fields } from './fields.ts';
+import { Fields, UUID } from './fields.ts';
 import { deriveBytes, deriveKey, KEY_BYTES, type MasterKey, masterKeyFrom } from './keys.ts';
-import { FORMAT, MAX_CONFIG_BYTES, REPOSITORY_ID, refuseNewerFormat } from './repository-config.ts';
+import { FORMAT, MAX_CONFIG_BYTES, refuseNewerFormat } from './repository-config.ts';
 import { nonceOf, sealInto, TAG_BYTES, unseal } from './seal.ts';
 
 const argon2id = promisify(argon2);
@@ -121,7 +121,7 @@ export function parseKeyFile(bytes: Uint8Array, name = 'key file'): KeyFile {
   const label = fields.text('label');
   if (Buffer.byteLength(label) > MAX_LABEL_BYTES) throw fields.fail('label is too long');
   return {
-    repositoryId: fields.text('repository_id', REPOSITORY_ID),
+    repositoryId: fields.text('repository_id', UUID),
     createdAt: fields.instant('created_at'),
     label,
     parameters: {

@@ -2,13 +2,12 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { DamagedError, SkylockError } from '../errors.ts';
 import { canonicalBytes } from './canonical.ts';
 import { type ChunkSizes, MAX_CHUNK_BYTES } from './chunker.ts';
-import { Fields } from './fields.ts';
+import { Fields, UUID } from './fields.ts';
 import type { RepositoryKeys } from './keys.ts';
 
 export const FORMAT = 1;
 /** Longer than any config or key file is. */
 export const MAX_CONFIG_BYTES = 16 * 1024;
-export const REPOSITORY_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 const MIN_CHUNK_BYTES = 64;
 const MIN_AVERAGE_BYTES = 1024;
@@ -50,7 +49,7 @@ export function parseRepositoryConfig(bytes: Uint8Array): UnverifiedRepositoryCo
   refuseNewerFormat(fields.integer('format', 1, Number.MAX_SAFE_INTEGER), 'open repository');
   fields.refuseOthers(FIELDS);
   return {
-    repositoryId: fields.text('repository_id', REPOSITORY_ID),
+    repositoryId: fields.text('repository_id', UUID),
     chunker: decodeSizes(fields.object('chunker')),
     manifestChunker: decodeSizes(fields.object('manifest_chunker')),
     mac: fields.base64('mac'),

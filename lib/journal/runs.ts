@@ -1,12 +1,13 @@
 import { sql } from 'kysely';
 import { LockedError } from '../errors.ts';
 import { backupIdAt, freeInstant } from './backup-ids.ts';
+import { addClaim, type Claims, claimsOf, type Put } from './claims.ts';
 import type { Journal } from './database.ts';
 import { livingOwner, type Owner } from './owner.ts';
 import { joinPaths } from './source-paths.ts';
 import { statement } from './statement.ts';
 
-export interface Run {
+export interface Run extends Claims {
   readonly id: number;
   readonly backupId: string;
   /** The number of the sources' rows in the journal, which outlive the run: the next one compares with them. */
@@ -31,10 +32,11 @@ export interface RunClaim {
   readonly takenIds: ReadonlySet<string>;
   /** An unfinished backup of these sources that the remote has a checkpoint of, and the journal does not know. */
   readonly checkpoint?: RunCheckpoint | null;
+  /** Nobody else's, ever. */
+  readonly uuid: string;
 }
 
-export interface RunCheckpoint {
-  readonly backupId: string;
+export interface RunCheckpoint extends Put {
   readonly startedAt: Date;
   readonly totalFiles: number | null;
   readonly uploadedFiles: number;
@@ -116,7 +118,9 @@ export function claimRun(journal: Journal, claim: RunClaim): Run {
         });
       }
       takeOver(journal).run({ id: found.id, now: now.getTime(), ...ownership });
+      addClaim(journal, found.id, claim.uuid);
       return {
+        ...claimsOf(journal, found.id),
         id: found.id,
         backupId: found.backup_id,
         sourceSet,
@@ -140,7 +144,11 @@ export function claimRun(journal: Journal, claim: RunClaim): Run {
         ...ownership,
       }).lastInsertRowid,
     );
+    const foreign = checkpoint?.claims.at(-1);
+    if (foreign !== undefined) addClaim(journal, id, foreign, true);
+    addClaim(journal, id, claim.uuid);
     return {
+      ...claimsOf(journal, id),
       id,
       backupId,
       sourceSet,
@@ -174,15 +182,6 @@ export function unfinishedBackupId(
   matchKey: Buffer,
 ): string | null {
   return findSetRun(journal).get({ journalRepository, matchKey })?.backup_id ?? null;
-}
-
-const findAbandoned = statement<{ backupId: string }>()((db, { backupId }) =>
-  db.selectFrom('abandoned').select('backup_id').where('backup_id', '=', backupId),
-);
-
-/** Was the run forgotten on this machine? What the remote still has of it is not gone on with. */
-export function isAbandoned(journal: Journal, backupId: string): boolean {
-  return findAbandoned(journal).get({ backupId }) !== undefined;
 }
 
 const release = statement<{ id: number; state: 'interrupted' | 'complete' }>()((db, { id, state }) =>

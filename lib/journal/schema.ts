@@ -6,6 +6,8 @@ export interface Schema {
   /** `source_paths` are joined by NUL bytes, which no path can hold. */
   source_set: { id: Generated<number>; repository: number; match_key: Buffer; source_paths: Buffer };
   run: RunTable;
+  /** `run` is null once it was abandoned. */
+  claim: { id: Generated<number>; uuid: string; run: number | null; taken_over: 0 | 1 };
   abandoned: { backup_id: string };
   entry: EntryTable;
   entry_chunk: { entry: number; position: number; chunk: Buffer };

@@ -2,6 +2,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { LockedError, systemErrorCode } from '../errors.ts';
+import { abandonClaims } from './claims.ts';
 import type { Journal } from './database.ts';
 import { diskError } from './disk-error.ts';
 import { livingOwner } from './owner.ts';
@@ -108,9 +109,10 @@ const insertAbandoned = statement<{ backupId: string }>()((db, { backupId }) =>
     .onConflict((conflict) => conflict.doNothing()),
 );
 
-/** A checkpoint of the run may lie on the remote: its id is kept, so that nobody takes it up again from there. */
+/** A checkpoint of the run may lie on the remote: id and claims are kept, so that nobody takes it up again from there. */
 function forget(journal: Journal, run: UnfinishedRun): void {
   insertAbandoned(journal).run({ backupId: run.backupId });
+  abandonClaims(journal, run.id);
   const { source_set: id } = deleteRun(journal).all({ id: run.id })[0]!;
   deleteSourceSet(journal).run({ id });
 }

@@ -62,6 +62,11 @@ export function readCheckpoint(repository: Repository, id: string): Promise<Back
   return readHeader(repository, 'unfinished', id);
 }
 
+/** Reads it as it is at this moment: one that is just being replaced may seem to be absent or torn. @throws DamagedError */
+export function glanceAtCheckpoint(repository: Repository, id: string): Promise<BackupHeader | null> {
+  return openHeader(repository, 'unfinished', id);
+}
+
 /** To be put when all it refers to is durable; it takes the place of the one before it. */
 export function putCheckpoint(repository: Repository, header: BackupHeader): Promise<void> {
   return putHeader(repository, 'unfinished', header);

@@ -6,107 +6,21 @@ import { RemoteError } from '../../lib/errors.ts';
 import { abandonRun, unfinishedRuns } from '../../lib/journal/unfinished.ts';
 import type { ProgressEvent } from '../../lib/progress.ts';
 import { memoryRemote } from '../../lib/remote/memory.ts';
-import type { Remote } from '../../lib/remote/remote.ts';
 import { assertRejects } from '../format/fixtures.ts';
 import { failingRemote } from '../helpers/failing-remote.ts';
-import {
-  HERE,
-  type Machine,
-  type MachineOptions,
-  machineIn,
-  readBack,
-  repositoryAt,
-  withMachine,
-} from '../helpers/scenario.ts';
+import { HERE, machineIn, readBack, repositoryAt, withMachine } from '../helpers/scenario.ts';
 import { withFolder } from '../helpers/temporary.ts';
 import { writeTree } from '../helpers/tree.ts';
-
-const FILES = 60;
-const FILE_BYTES = 20_000;
-
-/** Content that does not shrink, the same for the same name. */
-function content(name: string): Buffer {
-  let state = [...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) | 0, 7) | 1;
-  return Buffer.from(
-    Uint8Array.from({ length: FILE_BYTES }, () => {
-      state ^= state << 13;
-      state ^= state >>> 17;
-      state ^= state << 5;
-      return state & 0xff;
-    }),
-  );
-}
-
-function fill(folder: string): void {
-  writeTree(
-    folder,
-    Array.from({ length: FILES }, (_, index) => {
-      const name = `file-${String(index).padStart(2, '0')}`;
-      return [name, content(name)] as const;
-    }),
-  );
-}
-
-/** Lets `packs` packs through, waits until a checkpoint that lists some files is there, and then fails for good. */
-function breakingAfterCheckpoint(machine: Machine): Remote {
-  const remote = memoryRemote(machine.objects);
-  let checkpoints = 0;
-  let packs = 0;
-  let broken = false;
-  const checkpointThere = Promise.withResolvers<void>();
-  return {
-    ...remote,
-    async put(name, bytes, options) {
-      if (broken) throw new Error('the line was cut by a spec');
-      if (name.startsWith('packs/') && bytes.length > 20_000) {
-        packs += 1;
-        if (packs > 12) {
-          await checkpointThere.promise;
-          broken = true;
-          throw new Error('the line was cut by a spec');
-        }
-      }
-      await remote.put(name, bytes, options);
-      if (!name.startsWith('resume/')) return;
-      // The one that was begun before may list nothing yet.
-      if (packs > 12) checkpoints += 1;
-      if (checkpoints >= 2) checkpointThere.resolve();
-    },
-  };
-}
-
-const OFTEN: MachineOptions = { request: { checkpointEveryMs: 5 } };
-
-async function interrupt(machine: Machine, options: MachineOptions = {}): Promise<void> {
-  try {
-    await machine.backUp({
-      ...options,
-      remote: breakingAfterCheckpoint(machine),
-      request: { ...OFTEN.request, ...options.request },
-    });
-  } catch (error) {
-    if (/cut by a spec/.test((error as Error).message)) return;
-    throw error;
-  }
-  assert.unreachable('the backup was to be interrupted');
-}
-
-function eventOf<Type extends ProgressEvent['type']>(events: readonly ProgressEvent[], type: Type) {
-  return events.find((event) => event.type === type) as Extract<ProgressEvent, { type: Type }>;
-}
-
-function packBytes(machine: Machine): number {
-  return [...machine.objects].reduce(
-    (sum, [name, { length }]) => sum + (name.startsWith('packs/') ? length : 0),
-    0,
-  );
-}
-
-async function assertWhole(machine: Machine, backupId: string): Promise<void> {
-  const { contents } = await readBack(repositoryAt(memoryRemote(machine.objects)), backupId);
-  assert.is(contents.size, FILES);
-  for (const [path, bytes] of contents) assert.equal(bytes, content(path.slice(path.lastIndexOf('/') + 1)));
-}
+import {
+  assertWhole,
+  eventOf,
+  FILE_BYTES,
+  FILES,
+  fill,
+  interrupt,
+  OFTEN,
+  packBytes,
+} from './checkpoint-fixtures.ts';
 
 const OTHER_BOOT = { ...HERE, bootId: 'another boot' };
 const LATER = () => new Date(Date.now() + 11 * 60 * 1000);
@@ -262,6 +176,23 @@ checkpoint('that cannot be put does not end the backup', async () => {
     });
     assert.match(eventOf(events, 'notice').text, 'no checkpoint today');
     await assertWhole(machine, backupId);
+  });
+});
+
+checkpoint('that cannot be removed is left over, and the next backup removes it', async () => {
+  await withMachine(async (machine) => {
+    fill(machine.source);
+    await interrupt(machine);
+    const remote = memoryRemote(machine.objects);
+    const remove = async () => {
+      throw new RemoteError('remove: not today', { retryable: false });
+    };
+    const { backupId } = await machine.backUp({ remote: { ...remote, remove } });
+    await assertWhole(machine, backupId);
+    assert.ok(machine.objects.has(`resume/${backupId}`));
+    const other = machineIn(join(machine.folder, 'other'), machine.objects);
+    await other.backUp({ now: () => new Date(Date.now() + 5000) });
+    assert.is(machine.objects.has(`resume/${backupId}`), false);
   });
 });
 

@@ -136,6 +136,7 @@ function leftOver(backupId: string): BackupHeader {
     unreadable: 0,
     program: 'skylock 0.0.0',
     manifest: { sizeBytes: 0, chunks: Buffer.alloc(0) },
+    claims: [],
     progress: null,
   };
 }
@@ -231,6 +232,9 @@ fifth('the run is complete only after its backup is on the remote', () =>
 fifth('the state file and the checkpoint go only after the run is complete', () =>
   withMachine(async (machine) => {
     writeTree(machine.source, TREE);
+    const now = () => new Date('2025-11-07T14:20:30Z');
+    // One that cannot be read is replaced and removed as if it were the run's own.
+    machine.objects.set('resume/20251107_142030', Buffer.from('a damaged checkpoint'));
     const seen: string[] = [];
     const remote = watchedRemote(machine, async ({ verb, name }) => {
       if (verb !== 'remove') return;
@@ -243,7 +247,7 @@ fifth('the state file and the checkpoint go only after the run is complete', () 
           seen.push(`state file: ${await statesOf(machine)}`);
         }
       },
-      () => machine.backUp({ remote }),
+      () => machine.backUp({ remote, now }),
     );
     assert.equal(seen, ['state file: complete', 'checkpoint: complete']);
   }),

@@ -19,6 +19,7 @@ const COMPLETE: BackupHeader = {
   unreadable: 1,
   program: 'skylock 0.1.0',
   manifest: { sizeBytes: 2345, chunks: seededBytes(64, 'manifest') },
+  claims: ['3e1f7a52-9c0d-4b6e-8a21-5d4c3b2a1f00', '5b0e7c1a-0000-4000-8000-000000000001'],
   progress: null,
 };
 const PROGRESS = {
@@ -48,7 +49,7 @@ headers('comes back as it was, complete, unfinished and empty', () => {
     sourcePaths: [Buffer.from('/')],
     manifest: { sizeBytes: 0, chunks: Buffer.alloc(0) },
   };
-  for (const header of [COMPLETE, UNFINISHED, empty]) {
+  for (const header of [COMPLETE, UNFINISHED, empty, { ...COMPLETE, claims: [] }]) {
     assert.equal(decodeBackupHeader(encodeBackupHeader(header)), header);
   }
 });
@@ -85,6 +86,8 @@ headers('with a value that makes no sense is damaged', () => {
     (json: Json) => (json.bytes = 2 ** 53),
     (json: Json) => delete json.unreadable,
     (json: Json) => (json.program = 1),
+    (json: Json) => (json.claims = json.claims[0]),
+    (json: Json) => (json.claims = ['AB']),
     (json: Json) => delete json.manifest,
     (json: Json) => (json.manifest.size = 0),
     (json: Json) => (json.manifest.size = 1),

@@ -33,6 +33,18 @@ const CONFIG = {
   manifestChunker: { min: 128, avg: 1024, max: 2048 },
 };
 
+const CLAIMS = ['0b5e8c4e-6d0f-4d3a-9a55-1f2e3d4c5b6a', 'c2a7f3d1-8e4b-4f60-b1c9-7a6d5e4f3c2b'];
+/** What the later checkpoint says beside. */
+const LATER = {
+  backupId: '20251110_080000',
+  progress: {
+    totalFiles: 12,
+    totalBytes: 40_000,
+    updatedAt: new Date('2025-11-10T08:01:00Z'),
+    owner: { pid: 4711, startedAt: '123456', bootId: '6a1b0b8e-0000-4000-8000-000000000000' },
+  },
+};
+
 const keys = testKeys();
 const salt = (what: string) => seededBytes(32, `salt of ${what}`);
 
@@ -170,6 +182,7 @@ async function makeVectors(): Promise<void> {
     bytes: [...contents.values()].reduce((sum, { length }) => sum + length, 0),
     unreadable: 1,
     program: 'skylock 0.1.0',
+    claims: [],
     progress: null,
     manifest: { sizeBytes: manifest.length, chunks: idsOf(manifestChunks) },
   };
@@ -183,6 +196,8 @@ async function makeVectors(): Promise<void> {
   for (const [kind, name, header] of [
     ['backup', 'backups/20251107_142030', complete],
     ['checkpoint', 'resume/20251108_090000', unfinished],
+    ['backup', 'backups/20251109_080000', { ...complete, backupId: '20251109_080000', claims: CLAIMS }],
+    ['checkpoint', 'resume/20251110_080000', { ...unfinished, ...LATER, claims: CLAIMS }],
   ] as const) {
     write(`repository/${name}`, sealObject(keys, kind, name, encodeBackupHeader(header), salt(name)));
   }
@@ -196,7 +211,13 @@ async function makeVectors(): Promise<void> {
     chunk_id_key: deriveBytes(testMaster(), 'chunk-id', '', 32).toString('hex'),
     gear_first_and_last: [keys.gear[0], keys.gear[255]],
     chunks: known.size,
-    backups: { 'backups/20251107_142030': entries.length, 'resume/20251108_090000': 8 },
+    backups: {
+      'backups/20251107_142030': entries.length,
+      'resume/20251108_090000': 8,
+      'backups/20251109_080000': entries.length,
+      'resume/20251110_080000': 8,
+    },
+    claims: CLAIMS,
     contents_sha256_by_path_in_hex: Object.fromEntries(
       [...contents].map(([path, content]) => [path, contentName(content)]),
     ),

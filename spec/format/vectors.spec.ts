@@ -22,6 +22,9 @@ import { readPack, seededBytes, testKeys, testMaster } from './fixtures.ts';
 const FOLDER = join(import.meta.dirname, 'vectors', 'format-1');
 const BACKUP = 'backups/20251107_142030';
 const CHECKPOINT = 'resume/20251108_090000';
+/** The same with the claims of the run. */
+const CLAIMED_BACKUP = 'backups/20251109_080000';
+const CLAIMED_CHECKPOINT = 'resume/20251110_080000';
 
 const keys = testKeys();
 const expected = JSON.parse(readFileSync(join(FOLDER, 'expected.json'), 'utf8'));
@@ -114,6 +117,19 @@ reading('give the checkpoint and the part of the manifest it has', async () => {
   assert.is((await readEntries(header)).length, expected.backups[CHECKPOINT]);
 });
 
+reading('give the claims where there are any', async () => {
+  assert.equal(readHeader('backup', BACKUP).claims, []);
+  assert.equal(readHeader('checkpoint', CHECKPOINT).claims, []);
+  for (const [kind, name] of [
+    ['backup', CLAIMED_BACKUP],
+    ['checkpoint', CLAIMED_CHECKPOINT],
+  ] as const) {
+    const header = readHeader(kind, name);
+    assert.equal(header.claims, expected.claims);
+    assert.is((await readEntries(header)).length, expected.backups[name]);
+  }
+});
+
 reading.run();
 
 const writing = suite('the frozen vectors of format 1, written again');
@@ -152,6 +168,8 @@ writing('are the same index, backup and checkpoint', () => {
   for (const [kind, sealed] of [
     ['backup', BACKUP],
     ['checkpoint', CHECKPOINT],
+    ['backup', CLAIMED_BACKUP],
+    ['checkpoint', CLAIMED_CHECKPOINT],
   ] as const) {
     const plaintext = encodeBackupHeader(readHeader(kind, sealed));
     assert.equal(sealObject(keys, kind, sealed, plaintext, object(sealed).subarray(9, 41)), object(sealed));

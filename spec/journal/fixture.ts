@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { SkylockError } from '../../lib/errors.ts';
@@ -54,6 +54,7 @@ export function claim(
     owner,
     now,
     takenIds,
+    uuid: randomUUID(),
   });
 }
 

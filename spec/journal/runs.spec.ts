@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { LockedError } from '../../lib/errors.ts';
@@ -30,7 +31,10 @@ claiming('goes on with the one of the same match key whose owner is dead', async
     const first = claim(lent, { owner: NOBODY });
     recordTotals(lent.journal, first, TOTALS, NOW);
     const second = claim(lent, { now: LATER });
-    assert.equal(second, { ...first, resumed: true, totalFiles: 10, uploadedFiles: 3 });
+    assert.is(second.claims[0], first.claims[0]);
+    assert.is(second.claims.length, 2);
+    const { claims } = second;
+    assert.equal(second, { ...first, claims, resumed: true, totalFiles: 10, uploadedFiles: 3 });
     const [unfinished] = unfinishedRuns(lent.journal);
     assert.is(unfinished!.runningPid, HERE.pid);
     assert.equal(unfinished!.updatedAt, LATER);
@@ -93,6 +97,7 @@ claiming('keeps the sources as they are, bytes that are not UTF-8 included', asy
       owner: HERE,
       now: NOW,
       takenIds: new Set<string>(),
+      uuid: randomUUID(),
     };
     claimRun(journal, { ...rest, sourcePaths });
     assert.equal(unfinishedRuns(journal)[0]!.sourcePaths, sourcePaths);

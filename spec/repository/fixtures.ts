@@ -59,6 +59,7 @@ export function headerOf(backupId: string, fields: Partial<BackupHeader> = {}): 
     unreadable: 0,
     program: 'skylock 0.0.0',
     manifest: { sizeBytes: 0, chunks: Buffer.alloc(0) },
+    claims: [],
     progress: null,
     ...fields,
   };

@@ -145,6 +145,7 @@ export async function store(
     bytes: 0,
     unreadable: 0,
     program: 'spec',
+    claims: [],
     progress: null,
     manifest: { sizeBytes: manifest.length, chunks: Buffer.concat(manifestIds) },
   };

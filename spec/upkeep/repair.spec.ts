@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { LockedError } from '../../lib/errors.ts';
@@ -163,6 +163,7 @@ function claimElsewhere(journal: Journal, journalRepository: number): Run | null
     owner: HERE,
     now: new Date(),
     takenIds: new Set(),
+    uuid: randomUUID(),
   });
 }
 

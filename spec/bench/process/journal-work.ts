@@ -2,6 +2,7 @@
  * What the journal costs a file, and the state file's export the whole: does to a journal of its own what a backup of
  * 100,000 new files does, and prints the times. `journal-work.ts <folder> <seconds the backup takes>`
  */
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { createLedger } from '../../../lib/backup/ledger.ts';
 import type { Batch } from '../../../lib/backup/pack.ts';
@@ -49,7 +50,7 @@ const claim = {
   owner: HERE,
   now: now(),
 };
-const run = await timed(() => claimRun(journal, { ...claim, takenIds: new Set() }));
+const run = await timed(() => claimRun(journal, { ...claim, uuid: randomUUID(), takenIds: new Set() }));
 const found: Found[] = paths.map((path) => ({
   type: 'entry',
   entry: entryAt(path, { size: CHUNK_BYTES }),

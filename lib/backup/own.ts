@@ -1,0 +1,113 @@
+import { DamagedError } from '../errors.ts';
+import type { BackupHeader } from '../format/backup-header.ts';
+import { backupIdAt } from '../journal/backup-ids.ts';
+import type { Run } from '../journal/runs.ts';
+import { glanceAtCheckpoint, readBackup, removeCheckpoint } from '../repository/backups.ts';
+import type { Repository } from '../repository/repository.ts';
+
+/** The run of this machine, and what tells its backups from others'. */
+export interface OwnRun {
+  readonly run: Run;
+  readonly host: string;
+  readonly matchKey: Buffer;
+}
+
+/**
+ * Did this run put the backup? Of two machines of which one is a clone of the other nothing but the claims differ: they
+ * have the same name and sources, and what starts backups there does so in the same second.
+ */
+export function isOwnBackup(header: BackupHeader, { run, host, matchKey }: OwnRun): boolean {
+  const claim = header.claims.at(-1);
+  if (claim !== undefined) return run.claims.includes(claim);
+  // Of a version that had no claims.
+  return header.host === host && header.matchKey === matchKey.toString('hex');
+}
+
+/** Did this run put the checkpoint, or go on with it? */
+export function isOwnCheckpoint(header: BackupHeader, own: OwnRun): boolean {
+  return isOwnBackup(header, own) || own.run.takenOver.includes(header.claims.at(-1) ?? '');
+}
+
+/** Did the run take this checkpoint over? */
+export function isTakenOver({ claims, backupId }: BackupHeader, run: Run): boolean {
+  return claims.length === 0 ? backupId === run.backupId : run.takenOver.includes(claims.at(-1)!);
+}
+
+/**
+ * Is the backup of this id that of the run which put the checkpoint, or of one that went on with it? On a machine that
+ * began in the same second another one may still be at work.
+ * @param checkpoint one under whose id there is a complete backup
+ */
+export async function isComplete(checkpoint: BackupHeader, repository: Repository): Promise<boolean> {
+  const claim = checkpoint.claims.at(-1);
+  if (claim === undefined) return true;
+  try {
+    return (await readBackup(repository, checkpoint.backupId))?.claims.includes(claim) ?? false;
+  } catch (error) {
+    if (error instanceof DamagedError) return false; // what is left of it may be of use yet
+    throw error;
+  }
+}
+
+/**
+ * @returns the id to put a checkpoint under: the first from the run's own on that is no other run's. A machine that began
+ * in the same second may have been faster, and each would take the other's place every minute.
+ */
+export async function checkpointId(repository: Repository, own: OwnRun): Promise<string> {
+  for (const backupId of idsFrom(own.run)) {
+    if (backupId < own.run.backupId) continue;
+    const [isFree, checkpoint] = await Promise.all([
+      isFreeForBackup(repository, backupId, own),
+      whoseCheckpoint(repository, backupId, own),
+    ]);
+    if (isFree && checkpoint !== 'another') return backupId;
+  }
+  throw new Error('time has no end');
+}
+
+/**
+ * Removes what the run has put of checkpoints, and nothing of others.
+ * @param publishedId the id its backup has got: up to it any may have been another's for a while
+ */
+export async function removeOwnCheckpoints(
+  repository: Repository,
+  publishedId: string,
+  own: OwnRun,
+): Promise<void> {
+  for (const backupId of idsFrom(own.run)) {
+    const whose = await whoseCheckpoint(repository, backupId, own);
+    if (whose === 'own') await removeCheckpoint(repository, backupId);
+    if (whose === 'nobody' && backupId >= publishedId) return;
+  }
+}
+
+/** @returns the ids from the run's first one on, one second after the other */
+function* idsFrom({ startedAt }: Run): Generator<string> {
+  for (let ms = startedAt.getTime(); ; ms += 1000) yield backupIdAt(new Date(ms));
+}
+
+async function isFreeForBackup(repository: Repository, backupId: string, own: OwnRun): Promise<boolean> {
+  try {
+    const header = await readBackup(repository, backupId);
+    return header === null || isOwnBackup(header, own);
+  } catch (error) {
+    if (error instanceof DamagedError) return false; // whose it was cannot be told any more
+    throw error;
+  }
+}
+
+/** A checkpoint that is damaged is of no use to anybody: it counts as the run's own. */
+async function whoseCheckpoint(
+  repository: Repository,
+  backupId: string,
+  own: OwnRun,
+): Promise<'nobody' | 'own' | 'another'> {
+  try {
+    const header = await glanceAtCheckpoint(repository, backupId);
+    if (header === null) return 'nobody';
+    return isOwnCheckpoint(header, own) ? 'own' : 'another';
+  } catch (error) {
+    if (error instanceof DamagedError) return 'own';
+    throw error;
+  }
+}
