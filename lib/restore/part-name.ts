@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { identifyProcess, type Owner } from '../journal/owner.ts';
 
 /** The name of a part file says which file it is a part of, and which process writes it. */
@@ -11,12 +11,12 @@ export interface PartName {
 
 /** @param name the file's own, one character a byte @returns 16 hexadecimal digits: names may be as long as the system allows */
 export function partKey(name: string): string {
-  return createHash('sha256').update(name, 'latin1').digest('hex').slice(0, 16);
+  return hash('sha256', Buffer.from(name, 'latin1')).slice(0, 16);
 }
 
 /** Tells this process apart from every other of this machine. */
 export function partTag(owner: Owner): string {
-  const digest = createHash('sha256').update(`${owner.pid} ${owner.startedAt} ${owner.bootId}`).digest('hex');
+  const digest = hash('sha256', `${owner.pid} ${owner.startedAt} ${owner.bootId}`);
   return `${owner.pid}-${digest.slice(0, 8)}`;
 }
 

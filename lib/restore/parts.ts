@@ -41,6 +41,10 @@ export interface Parts {
   disown(entry: RestoreEntry): void;
   /** Remembers what earlier restores have left in a folder, once. */
   lookForLeftovers(folder: string): void;
+  /** This restore has made the folder: nobody has left anything in it. */
+  noteMade(folder: string): void;
+  /** Is nothing in the folder but what this restore has put there? `false` where that is not known. */
+  isOurs(folder: string): boolean;
   close(): void;
 }
 
@@ -61,11 +65,15 @@ interface OpenPart {
 }
 
 const OPEN_PARTS = 48;
+/** Looking into a folder that was forgotten costs little. */
+const MADE_FOLDERS = 1024;
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
 
 export function createParts({ plan, target, tally, overwrite, userId, tag }: PartsDeps): Parts {
   /** Of files that wait for pieces; the one used last comes last. */
   const open = new Map<number, OpenPart>();
+  const made = new Set<string>();
+  let lookedInto: string | null = null;
   let hasLeftovers = false;
   const asRoot = userId === 0;
   const partAt = ({ path }: PathOnly) => target.at(text(path), ownName(path));
@@ -188,6 +196,9 @@ export function createParts({ plan, target, tally, overwrite, userId, tag }: Par
     },
 
     lookForLeftovers(folder) {
+      // Files of one folder mostly follow one another.
+      if (folder === lookedInto) return;
+      lookedInto = folder;
       if (!noteFolder(plan, bytes(folder))) return;
       for (const name of namesIn(target, folder)) {
         const part = parsePartName(name);
@@ -200,6 +211,14 @@ export function createParts({ plan, target, tally, overwrite, userId, tag }: Par
         hasLeftovers = true;
       }
     },
+
+    noteMade(folder) {
+      noteFolder(plan, bytes(folder));
+      if (made.size >= MADE_FOLDERS) made.clear();
+      made.add(folder);
+    },
+
+    isOurs: (folder) => made.has(folder),
 
     close() {
       for (const { fd } of open.values()) closeSync(fd);

@@ -37,9 +37,10 @@ export interface FileDeps extends PlaceDeps {
 export async function planFile(entry: RestoreEntry, deps: FileDeps): Promise<void> {
   const { plan, target, parts, overwrite } = deps;
   const path = entry.path.toString('latin1');
-  parts.lookForLeftovers(folderOf(path));
+  const folder = folderOf(path);
+  parts.lookForLeftovers(folder);
   parts.disown(entry);
-  const found = lookAt(target, path);
+  const found = parts.isOurs(folder) ? null : lookAt(target, path);
   if (found?.isFile() && (await isRight(entry, found, deps))) return settle(entry, found, deps);
   if (found !== null) clearWay(path, found, false, deps);
   const leader = entry.link === null ? null : leaderOf(plan, entry.link);

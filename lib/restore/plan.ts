@@ -1,11 +1,9 @@
 import { type BigIntStats, chmodSync, mkdirSync } from 'node:fs';
-import { noteFolder } from '../journal/restore-leftovers.ts';
 import { plannedEntries, type RestoreEntry, type RestorePlan, setState } from '../journal/restore-plan.ts';
 import { clearWay, lookAt } from './place.ts';
 import { type FileDeps, planFile } from './plan-file.ts';
 import { makeSpecial } from './special.ts';
 import { makeSymlink } from './symlink.ts';
-import { bytes } from './target.ts';
 
 export interface PlanDeps extends FileDeps {
   readonly plan: RestorePlan;
@@ -50,7 +48,7 @@ function planFolder(entry: RestoreEntry, deps: PlanDeps): void {
   }
   if (found === null && path !== '/') {
     mkdirSync(target.at(path), 0o700);
-    noteFolder(plan, bytes(path)); // nothing is left over in it
+    parts.noteMade(path);
   } else {
     // One that was restored before may not let its owner in.
     if (found !== null && userId !== 0 && (found.mode & 0o700n) !== 0o700n) {
