@@ -35,11 +35,12 @@ const lightHelp: Plugin = {
 await rm(dist, { recursive: true, force: true });
 const { metafile } = await build({
   absWorkingDir: root,
-  // All in one folder: `packer.ts` looks for its threads beside itself, and may lie in any of the shared files.
+  // All in one folder: a thread is looked for beside the file that starts it, which may be any of the shared ones.
   entryPoints: {
     skylock: 'bin/skylock.ts',
     'reader-thread': 'lib/backup/reader-thread.ts',
     'packer-thread': 'lib/backup/packer-thread.ts',
+    'opener-thread': 'lib/repository/opener-thread.ts',
   },
   outdir: dist,
   bundle: true,

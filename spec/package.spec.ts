@@ -100,7 +100,13 @@ published('holds the launcher, what was built, and the documents', async () => {
     files.filter((path) => !allowed.test(path)),
     [],
   );
-  for (const path of ['bin/skylock', 'dist/skylock.js', 'dist/packer-thread.js', 'LICENSE']) {
+  for (const path of [
+    'bin/skylock',
+    'dist/skylock.js',
+    'dist/packer-thread.js',
+    'dist/opener-thread.js',
+    'LICENSE',
+  ]) {
     assert.ok(files.includes(path), path);
   }
 });

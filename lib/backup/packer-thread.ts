@@ -4,7 +4,7 @@ import { repositoryKeys } from '../format/keys.ts';
 import { PACK_OVERHEAD_BYTES } from '../format/pack.ts';
 import type { Journal } from '../journal/database.ts';
 import { isKnownChunk } from '../journal/packs.ts';
-import { createArrivals } from './arrivals.ts';
+import { createArrivals } from '../repository/arrivals.ts';
 import { createBufferPool } from './buffer-pool.ts';
 import { createKnownChunks } from './known.ts';
 import { packChunks } from './pack.ts';

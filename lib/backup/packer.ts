@@ -5,7 +5,7 @@ import { SkylockError } from '../errors.ts';
 import type { ChunkSizes } from '../format/chunker.ts';
 import type { MasterKey } from '../format/keys.ts';
 import type { PathRange } from '../journal/uploading.ts';
-import { bufferOf, createArrivals } from './arrivals.ts';
+import { bufferOf, createArrivals } from '../repository/arrivals.ts';
 import type { Batch, EndedFile, Piece } from './pack.ts';
 import type { FileInHand } from './read.ts';
 import type { Slab } from './slabs.ts';

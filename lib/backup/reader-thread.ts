@@ -5,7 +5,7 @@ import { repositoryKeys } from '../format/keys.ts';
 import type { Journal } from '../journal/database.ts';
 import { durablePrefix } from '../journal/pieces.ts';
 import { pendingFiles } from '../journal/uploading.ts';
-import { bufferOf, createArrivals } from './arrivals.ts';
+import { bufferOf, createArrivals } from '../repository/arrivals.ts';
 import { createBufferPool } from './buffer-pool.ts';
 import type { FromReader, SlabEmptied, ThreadOptions, ToReader } from './packer.ts';
 import { readFiles } from './read.ts';

@@ -1,6 +1,6 @@
 import type { ChunkSizes } from '../format/chunker.ts';
 import { CHUNK_ID_BYTES, chunkId, type RepositoryKeys } from '../format/keys.ts';
-import { bufferOf } from './arrivals.ts';
+import { bufferOf } from '../repository/arrivals.ts';
 import type { ReadItem, ReadMemory } from './read.ts';
 
 type ChunkItem = Extract<ReadItem, { type: 'chunk' }>;

@@ -1,9 +1,10 @@
 import { DamagedError } from '../errors.ts';
 import { HEADER_BYTES } from '../format/envelope.ts';
-import { chunkId } from '../format/keys.ts';
+import { chunkId, type RepositoryKeys } from '../format/keys.ts';
 import { openFrame, packKey } from '../format/pack.ts';
 import type { Compression, PackEntry } from '../format/pack-directory.ts';
 import type { ByteRange } from '../remote/remote.ts';
+import type { Opener } from './opener.ts';
 import { packName, type Repository } from './repository.ts';
 
 /** Where a chunk lies in a pack, as the journal tells it. */
@@ -32,6 +33,8 @@ export interface ReadOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called with the length of each answer of the remote. */
   readonly onFetched?: (bytes: number) => void;
+  /** Opens the chunks in place of this thread; each is good until the next one is asked for. */
+  readonly opener?: Opener;
 }
 
 /** Fetching so much that nobody needs takes less time than another request. */
@@ -68,7 +71,12 @@ export async function* readFrames<F extends Frame>(
       yield* damaged(span.frames, new DamagedError(`read ${name}: it is not on the remote`));
       continue;
     }
-    yield* openSpan(repository, name, header, { ...span, bytes });
+    const sealed = { ...span, name, header, bytes };
+    if (options.opener !== undefined) {
+      yield* options.opener.open(sealed);
+      continue;
+    }
+    yield* openSpan(repository.keys, sealed);
     free(bytes);
   }
 }
@@ -76,6 +84,14 @@ export async function* readFrames<F extends Frame>(
 interface Span<F extends Frame> {
   readonly range: ByteRange;
   readonly frames: readonly F[];
+}
+
+/** A stretch of a pack, as the remote has given it. */
+export interface SealedSpan<F extends Frame> extends Span<F> {
+  readonly name: string;
+  /** The pack's. */
+  readonly header: Buffer;
+  readonly bytes: Buffer;
 }
 
 /** Cuts what is needed into answers: the pack's header, whose salt its key comes from, belongs to the first where it is near. */
@@ -112,11 +128,10 @@ async function fetchRange(
   return bytes;
 }
 
-function* openSpan<F extends Frame>(
-  { keys }: Repository,
-  name: string,
-  header: Buffer,
-  { bytes, range, frames }: Span<F> & { readonly bytes: Buffer },
+/** Opens and verifies the frames of a stretch of a pack, each when it is asked for. */
+export function* openSpan<F extends Frame>(
+  keys: RepositoryKeys,
+  { name, header, bytes, range, frames }: SealedSpan<F>,
 ): Generator<OpenedFrame<F>> {
   let key: ReturnType<typeof packKey>;
   try {
@@ -147,7 +162,7 @@ function* openSpan<F extends Frame>(
  * @throws DamagedError unless it is the chunk its id names
  */
 export function openChunk(
-  keys: Repository['keys'],
+  keys: RepositoryKeys,
   key: ReturnType<typeof packKey>,
   position: number,
   entry: PackEntry,
@@ -161,7 +176,10 @@ export function openChunk(
   );
 }
 
-function* damaged<F extends Frame>(frames: readonly F[], damage: DamagedError): Generator<OpenedFrame<F>> {
+export function* damaged<F extends Frame>(
+  frames: readonly F[],
+  damage: DamagedError,
+): Generator<OpenedFrame<F>> {
   for (const frame of frames) yield { frame, chunk: null, damage };
 }
 

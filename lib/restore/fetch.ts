@@ -1,7 +1,8 @@
 import { neededFrames, neededPacks, type PlannedPiece, piecesOf } from '../journal/restore-pieces.ts';
 import type { RestoreEntry, RestorePlan } from '../journal/restore-plan.ts';
-import { free, type OpenedFrame, readFrames } from '../repository/chunks.ts';
+import { type OpenedFrame, readFrames } from '../repository/chunks.ts';
 import { concurrently } from '../repository/concurrently.ts';
+import type { Opener } from '../repository/opener.ts';
 import type { Repository } from '../repository/repository.ts';
 import { EntryError } from './failure.ts';
 import type { Parts } from './parts.ts';
@@ -12,6 +13,7 @@ export interface FetchDeps {
   readonly repository: Repository;
   readonly parts: Parts;
   readonly tally: Tally;
+  readonly opener: Opener;
   readonly signal: AbortSignal;
   readonly pause: () => Promise<void>;
   readonly attempt: (entry: RestoreEntry, work: () => void | Promise<void>) => Promise<void>;
@@ -24,10 +26,10 @@ const FRAMES_AT_ONCE = 4096;
 
 /** Fetches each pack, or what is needed of it, once, and writes its chunks to all the files they belong to. */
 export async function fetchPieces(deps: FetchDeps): Promise<void> {
-  const { plan, repository, tally, signal } = deps;
+  const { plan, repository, tally, opener, signal } = deps;
   await concurrently(neededPacks(plan), PACKS_AT_ONCE, async (pack) => {
     for (const frames of neededFrames(plan, pack.id, FRAMES_AT_ONCE)) {
-      const opened = readFrames(repository, pack, frames, { signal, onFetched: tally.fetched });
+      const opened = readFrames(repository, pack, frames, { signal, onFetched: tally.fetched, opener });
       const pieces = piecesOf(plan, pack.id, frames[0]!.position, frames.at(-1)!.position);
       await writePieces(opened, pieces, deps);
     }
@@ -50,6 +52,5 @@ async function writePieces(
       });
       await pause();
     }
-    if (chunk !== null) free(chunk);
   }
 }

@@ -9,6 +9,7 @@ import type { Progress } from '../progress.ts';
 import { abortable } from '../repository/chunks.ts';
 import { learnChunks } from '../repository/learn.ts';
 import { readManifest } from '../repository/manifest.ts';
+import { startOpener } from '../repository/opener.ts';
 import type { Repository } from '../repository/repository.ts';
 import { formatCount } from '../units.ts';
 import { choose } from './choose.ts';
@@ -82,13 +83,17 @@ async function restorePlanned(
   const chosen = await choose(entries, paths, { plan, backupId, pause });
 
   const target = openTarget(request.target);
+  const opener = startOpener(repository.keys); // ready by the time the target was looked at
   const tally = createTally(progress);
   const tag = partTag(request.owner);
   const parts = createParts({ plan, target, tally, overwrite, userId, tag });
   try {
     const attempt = attempter({ plan, target, tally, discard: parts.discard });
     const compare = createCompare(repository.keys);
-    const shared = { ...deps, plan, target, tally, parts, compare, overwrite, userId, attempt, pause };
+    const shared = {
+      ...deps,
+      ...{ plan, target, tally, parts, compare, opener, overwrite, userId, attempt, pause },
+    };
 
     await planWithSnapshot(shared);
     tally.planned(chosen);
@@ -97,6 +102,7 @@ async function restorePlanned(
   } finally {
     parts.close();
     target.close();
+    await opener.stop();
   }
   if (chosen.sockets > 0) {
     const text = `${formatCount(chosen.sockets, 'socket')} left out: only the program that listens can make one`;

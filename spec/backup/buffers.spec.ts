@@ -1,12 +1,12 @@
 import { setImmediate } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createArrivals } from '../../lib/backup/arrivals.ts';
 import { createBufferPool } from '../../lib/backup/buffer-pool.ts';
 import { createKnownChunks } from '../../lib/backup/known.ts';
 import type { Batch } from '../../lib/backup/pack.ts';
 import type { ReadItem } from '../../lib/backup/read.ts';
 import { takeTurns } from '../../lib/backup/turns.ts';
+import { createArrivals } from '../../lib/repository/arrivals.ts';
 import { fileInHand, idOf, itemsOf, packItems, packSteps } from './fixtures.ts';
 
 /** @returns whether the promise is settled once all that needs no more than turns of the event loop has happened */

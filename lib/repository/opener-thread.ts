@@ -1,0 +1,77 @@
+/** The opener's thread: `sealed span → decrypted → unpacked → verified chunks`. See `opener.ts`. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { repositoryKeys } from '../format/keys.ts';
+import { free, type OpenedFrame, openSpan } from './chunks.ts';
+import { type FromOpener, type OpenerOptions, sealedSpan, type ToOpener } from './opener.ts';
+
+/** So much is opened for one answer, and the rest of the chunk it ends in: a larger chunk is passed on without being copied. */
+const ANSWER_BYTES = 512 * 1024;
+
+const port = parentPort!;
+const keys = repositoryKeys((workerData as OpenerOptions).master);
+const spans = new Map<number, { readonly opened: Iterator<OpenedFrame>; readonly bytes: Buffer }>();
+
+port.on('message', (message: ToOpener) => {
+  switch (message.type) {
+    case 'span': {
+      const span = sealedSpan(message.span);
+      spans.set(message.number, { opened: openSpan(keys, span), bytes: span.bytes });
+      break;
+    }
+    case 'more':
+      answer(message.number);
+      break;
+    case 'forget':
+      forget(message.number);
+      break;
+    case 'stop':
+      port.close(); // the last thing that keeps the thread alive
+  }
+});
+
+function answer(number: number): void {
+  const span = spans.get(number);
+  if (span === undefined) return; // the one that ends it was asked for already
+  const chunks: Buffer[] = [];
+  const damage = new Map<number, string>();
+  let [frames, total] = [0, 0];
+  while (total < ANSWER_BYTES) {
+    const next = span.opened.next();
+    if (next.done) {
+      forget(number);
+      break;
+    }
+    const { chunk, damage: found } = next.value;
+    if (chunk === null) damage.set(frames, found.message);
+    else {
+      chunks.push(chunk);
+      total += chunk.length;
+    }
+    frames += 1;
+  }
+  if (frames === 0) return;
+  const bytes = joined(chunks, total);
+  const message: FromOpener = { number, frames, bytes, damage };
+  port.postMessage(message, [bytes.buffer as ArrayBuffer]);
+}
+
+/** @returns bytes that have a buffer for themselves, and can be passed on */
+function joined(chunks: readonly Buffer[], total: number): Buffer {
+  const [first] = chunks;
+  if (chunks.length === 1 && first!.length === first!.buffer.byteLength) return first!;
+  const bytes = Buffer.allocUnsafeSlow(total);
+  let end = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, end);
+    end += chunk.length;
+    free(chunk);
+  }
+  return bytes;
+}
+
+function forget(number: number): void {
+  const span = spans.get(number);
+  if (span === undefined) return;
+  spans.delete(number);
+  free(span.bytes);
+}
