@@ -209,7 +209,8 @@ checksums('are given up after a silence, and may be tried again', () =>
 );
 
 checksums('are asked for anew when the connection breaks meanwhile', () =>
-  withShell('sleep 0.3; exec $1', async (remote, server) => {
+  // The first time it takes as long as it may need until it is cut off.
+  withShell('[ -e "$0.asked" ] || { : >"$0.asked"; exec sleep 60; }; exec $1', async (remote, server) => {
     const hashes = await putSome(remote, 1);
     const asking = failure(remote.sha256!([...hashes.keys()]));
     const isAsked = () => descendantsOf(server.pid).some((pid) => commandOf(pid).startsWith('sleep'));
