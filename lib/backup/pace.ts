@@ -1,5 +1,7 @@
 /** How large packs are: what a kill may cost is bounded in time, not in bytes. */
 export interface Pace {
+  /** No pack is made smaller, but the last. */
+  readonly smallestBytes: number;
   /** No pack is made much larger than this, whatever was measured. */
   readonly largestBytes: number;
   /** A pack that has reached this is ended. @param packs how many may exist at once */
@@ -29,6 +31,7 @@ export function createPace(firstPacks: number): Pace {
   const largestBytes = largest(firstPacks);
   let bytesPerSecond: number | null = null;
   return {
+    smallestBytes: SMALLEST_BYTES,
     largestBytes,
     packBytes(packs) {
       const wanted = (bytesPerSecond ?? 0) * SECONDS_A_PACK;
@@ -48,5 +51,5 @@ function largest(packs: number): number {
 
 /** @returns a pace that does not change */
 export function steadyPace(packBytes: number): Pace {
-  return { largestBytes: packBytes, packBytes: () => packBytes, observe: () => {} };
+  return { smallestBytes: packBytes, largestBytes: packBytes, packBytes: () => packBytes, observe: () => {} };
 }

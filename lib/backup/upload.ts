@@ -42,10 +42,9 @@ export async function upload(batches: AsyncIterator<Batch>, deps: UploadDeps): P
 
   const next = async (): Promise<Batch | null> => {
     if (stop.signal.aborted) return null;
-    const askedAt = performance.now();
+    const goesOn = lanes.waits();
     // A batch that is still being read, from a slow disk say, is not waited for once we are to stop.
-    const batch = await unlessAborted(batches.next(), stop.signal);
-    lanes.waited(performance.now() - askedAt);
+    const batch = await unlessAborted(batches.next(), stop.signal).finally(goesOn);
     return batch === null || batch.done || stop.signal.aborted ? null : batch.value;
   };
   const working = new Map<number, Promise<void>>();
@@ -107,7 +106,7 @@ async function put(
   const begunAt = performance.now();
   try {
     const onRetry = ({ pushesBack }: RemoteError) => pushesBack && lanes.pushedBack();
-    await remote.put(packName(name), bytes, { signal, onSent: report, onRetry });
+    await remote.put(packName(name), bytes, { signal, onSent: report, onRetry, onLimit: lanes.limited });
     onPut?.(bytes.length, performance.now() - begunAt);
   } finally {
     progress({ type: 'lane', lane, pack: null });

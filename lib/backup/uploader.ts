@@ -66,6 +66,7 @@ export function startUploader(deps: UploaderDeps): Uploader {
   const lanes = createLanes({
     first: deps.lanes,
     most: deps.mostLanes ?? deps.lanes,
+    smallestPackBytes: pace.smallestBytes,
     largestPackBytes: pace.largestBytes,
     now: () => performance.now(),
     onChange(count) {

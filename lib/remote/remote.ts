@@ -18,6 +18,8 @@ export interface PutOptions {
   readonly onSent?: (sentBytes: number) => void;
   /** Called with what a try has failed of, when another will follow. */
   readonly onRetry?: (error: RemoteError) => void;
+  /** Called when this put waits because the server lets no more than so many go on at once. */
+  readonly onLimit?: (puts: number) => void;
 }
 
 /**

@@ -65,7 +65,7 @@ export async function openSftp(
       await pool.withChannel(
         'transfer',
         (channel) => putFile(channel, `put ${name}`, placeOf(name), bytes, options),
-        options.signal,
+        options,
       );
     },
 

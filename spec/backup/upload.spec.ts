@@ -163,19 +163,33 @@ uploading('tells what it put and that it took some time', async () => {
 });
 
 /** Lanes whose number a spec sets, and which keep what they are told. */
-function settableLanes(count: number): Lanes & { current: number; sentBytes: number; pushes: number } {
+function settableLanes(count: number): Lanes & {
+  current: number;
+  sentBytes: number;
+  pushes: number;
+  limits: number[];
+  waiting: number;
+} {
   const lanes = {
     current: count,
     sentBytes: 0,
     pushes: 0,
+    limits: [] as number[],
+    waiting: 0,
     count: () => lanes.current,
     sent(bytes: number) {
       lanes.sentBytes += bytes;
     },
-    waited: () => {},
+    waits() {
+      lanes.waiting += 1;
+      return () => {
+        lanes.waiting -= 1;
+      };
+    },
     pushedBack() {
       lanes.pushes += 1;
     },
+    limited: (to: number) => void lanes.limits.push(to),
   };
   return lanes;
 }
@@ -209,7 +223,28 @@ uploading('lets what is in flight end when there are fewer lanes, and begins no 
   assert.equal(settled, [3, 2, 1, 4, 5, 6]);
 });
 
-uploading('tells the lanes what went through, and when the server has enough', async () => {
+uploading('tells the lanes for how long there is nothing to send', async () => {
+  const lanes = settableLanes(2);
+  const remote = gatedRemote();
+  const { promise: more, resolve: giveMore } = Promise.withResolvers<void>();
+  const batches = makeBatches(2);
+  async function* late() {
+    yield* batches.slice(0, 1);
+    await more;
+    yield* batches.slice(1);
+  }
+  const { done } = start(late(), remote, { lanes });
+  await rest();
+  assert.equal([remote.waiting.length, lanes.waiting], [1, 1]);
+  giveMore();
+  await rest();
+  assert.equal([remote.waiting.length, lanes.waiting], [2, 0]);
+  while (remote.waiting.length > 0) await remote.release(0);
+  await done;
+  assert.is(lanes.waiting, 0);
+});
+
+uploading('tells the lanes what went through, when the server has enough, and what it gives', async () => {
   const lanes = settableLanes(1);
   const remote = memoryRemote();
   const [batch] = makeBatches(1);
@@ -220,12 +255,13 @@ uploading('tells the lanes what went through, and when the server has enough', a
       options?.onSent?.(size / 2);
       options?.onRetry?.(new RemoteError('cut off', { retryable: true }));
       options?.onRetry?.(new RemoteError('HTTP 429', { retryable: true, pushesBack: true }));
+      options?.onLimit?.(3);
       options?.onSent?.(0);
       await remote.put(name, bytes, options);
     },
   };
   await start(each([batch!]), twice, { lanes }).done;
-  assert.equal([lanes.sentBytes, lanes.pushes], [1.5 * size, 1]);
+  assert.equal([lanes.sentBytes, lanes.pushes, lanes.limits], [1.5 * size, 1, [3]]);
 });
 
 uploading.run();

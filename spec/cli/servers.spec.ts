@@ -94,3 +94,34 @@ for (const [name, { missing = null, withPlace }] of Object.entries(SERVERS)) {
 }
 
 servers.run();
+
+const limits = suite('the number of lanes that is shown');
+
+for (const [name, connections, withPlace] of [
+  ['OpenSSH with one channel a connection', 1, SERVERS['OpenSSH with one channel a connection']!.withPlace],
+  ['ProFTPD with one connection and one channel', 4, onProftpd('MaxClientsPerUser 1', 'SFTPMaxChannels 1')],
+] as const) {
+  limits(`is what is used on ${name}`, () =>
+    withPlace((place) =>
+      withMachine(async (machine) => {
+        const source = join(machine.folder, 'source');
+        writeNoise(source, 15, 4_000_000);
+        await machine.succeeds(['init']);
+        const backup = ['backup', '--direct', '--json', '--connections', String(connections), source];
+        const run = machine.start(backup);
+        const told = () => run.events().filter(({ type }) => type === 'lanes');
+        await run.waitFor('another number', () => told().length > 0);
+        run.kill('SIGKILL');
+        await run.ended;
+        assert.equal(
+          told().map(({ lanes }) => lanes),
+          [1],
+        );
+        const [unfinished] = JSON.parse((await machine.succeeds(['resume-status', '--json'])).stdout);
+        assert.is(unfinished.lanes, 1);
+      }, place.env),
+    ),
+  );
+}
+
+limits.run();

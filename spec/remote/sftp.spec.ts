@@ -305,6 +305,41 @@ lanes('make do with the one connection that others to the same account have left
   ),
 );
 
+for (const [title, limit, withServer, settings] of [
+  [
+    'with one session a connection',
+    2,
+    (use: (server: SshServer) => Promise<void>) => withSshd({ maxSessions: 1 }, use),
+    { lanes: 4, maxConnections: 2 },
+  ],
+  [
+    'of a ProFTPD with one connection and two channels',
+    2,
+    (use: (server: SshServer) => Promise<void>) =>
+      withProftpd({ config: ['MaxClientsPerUser 1', 'SFTPMaxChannels 2'] }, use),
+    { lanes: 4, maxConnections: 4 },
+  ],
+  [
+    'none where it is we who open no more',
+    null,
+    (use: (server: SshServer) => Promise<void>) => withSshd({}, use),
+    { lanes: 1, maxConnections: 4 },
+  ],
+] as const) {
+  lanes(`say how many the server gives when a put has to wait: ${title}`, () =>
+    withServer((server) =>
+      withRemote(server, { settings }, async (remote) => {
+        const told: number[] = [];
+        const onLimit = (puts: number) => void told.push(puts);
+        const puts = () => [1, 2, 3, 4].map((n) => remote.put(`p${n}`, Buffer.alloc(8 * MIB), { onLimit }));
+        await Promise.allSettled(puts()); // ProFTPD ends a connection that asks for one channel more
+        for (let time = 0; time < 3; time += 1) await Promise.all(puts());
+        assert.is(told.at(-1) ?? null, limit);
+      }),
+    ),
+  );
+}
+
 lanes('wait while others hold all connections of the account', () =>
   withProftpd({ config: ['MaxClientsPerUser 1'] }, (server) =>
     withRemote(server, async (other) => {

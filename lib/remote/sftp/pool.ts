@@ -12,9 +12,16 @@ export interface ChannelPool {
    * Lends a channel for as long as `work` runs, when need be after another has given one back.
    * @throws RemoteError when there is no connection and none can be made; the signal's reason when aborted while waiting
    */
-  withChannel<T>(use: Use, work: (channel: SftpChannel) => Promise<T>, signal?: AbortSignal): Promise<T>;
+  withChannel<T>(use: Use, work: (channel: SftpChannel) => Promise<T>, waiting?: Waiting): Promise<T>;
   /** Ends all connections and whatever waits for them; again is fine. */
   close(): void;
+}
+
+/** For who has to wait for a channel. */
+export interface Waiting {
+  readonly signal?: AbortSignal;
+  /** Called when that is because the server gives no more than so many. */
+  readonly onLimit?: (channels: number) => void;
 }
 
 /** How many have borrowed a channel; more than one transfer never. */
@@ -44,11 +51,14 @@ export function channelPool(
   { maxConnections, maxChannels, askAgainMs }: PoolLimits,
 ): ChannelPool {
   const connections = new Set<Connection>();
-  /** Those that have refused another channel. */
-  const full = new WeakSet<Connection>();
   const lent = new WeakMap<SftpChannel, Lent>();
   const waiting = new Set<() => void>();
   const closing = new AbortController();
+  /**
+   * So many the server lets a connection have, once it has refused another: it is asked once. ProFTPD ends the connection it
+   * is asked on, and whatever goes on there.
+   */
+  let channelLimit = Number.POSITIVE_INFINITY;
   let connectionLimit = maxConnections;
   let askAgainAtMs = 0;
   /** One attempt at a time: what is refused is refused once. */
@@ -90,7 +100,7 @@ export function channelPool(
 
   const roomy = (): Connection[] =>
     [...connections]
-      .filter((connection) => !full.has(connection))
+      .filter(({ channels }) => channels.size < channelLimit)
       .toSorted((a, b) => a.channels.size - b.channels.size);
   const mayConnect = () =>
     connections.size < (performance.now() < askAgainAtMs ? connectionLimit : maxConnections);
@@ -99,8 +109,9 @@ export function channelPool(
   const grow = async (): Promise<void> => {
     const [emptiest] = roomy();
     if (emptiest !== undefined && (emptiest.channels.size < FIRST_CHANNELS || !mayConnect())) {
+      const before = emptiest.channels.size;
       if ((await emptiest.openChannel()) !== null) return;
-      full.add(emptiest);
+      channelLimit = Math.max(1, before);
       if (emptiest.channels.size > 0) return;
       emptiest.end(new RemoteError('open a channel: refused', { retryable: true }));
     } else {
@@ -122,7 +133,7 @@ export function channelPool(
   };
 
   /** One step on the way to a channel. @returns it, counted as lent, or `null` when the step has to be followed by another */
-  const tryBorrow = async (use: Use, signal: AbortSignal | undefined): Promise<SftpChannel | null> => {
+  const tryBorrow = async (use: Use, { signal, onLimit }: Waiting): Promise<SftpChannel | null> => {
     const channels = liveChannels();
     if (channels.length === 0) {
       await orAborted(growOnce(), signal);
@@ -140,17 +151,18 @@ export function channelPool(
     const turn = new Promise<void>((resolve) => waiting.add(resolve));
     // Who waits is woken by a channel that is given back, too; a failure shows in what is there afterwards.
     if (mayGrow) growOnce().catch(() => {});
+    else if (channels.length < maxChannels) onLimit?.(channels.length);
     await orAborted(turn, signal);
     return null;
   };
 
   return {
-    async withChannel(use, work, signal) {
+    async withChannel(use, work, waiter = {}) {
       let channel: SftpChannel | null = null;
       while (channel === null) {
-        signal?.throwIfAborted();
+        waiter.signal?.throwIfAborted();
         if (end !== null) throw end;
-        channel = await tryBorrow(use, signal);
+        channel = await tryBorrow(use, waiter);
       }
       try {
         return await work(channel);
