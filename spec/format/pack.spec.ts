@@ -3,7 +3,13 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DamagedError } from '../../lib/errors.ts';
-import { compressChunk, decompressChunk, openContext, type ZstdStream } from '../../lib/format/compress.ts';
+import {
+  compressChunk,
+  decompressChunk,
+  openContext,
+  openDecompressor,
+  type ZstdStream,
+} from '../../lib/format/compress.ts';
 import { contentName, MAX_OBJECT_BYTES } from '../../lib/format/envelope.ts';
 import { chunkId, generateMasterKey, repositoryKeys } from '../../lib/format/keys.ts';
 import {
@@ -263,7 +269,39 @@ compression('goes the public way where the inside of a node is another, or does 
   ];
   for (const stream of streams) {
     assert.equal(zstdDecompressSync(openContext(stream)(bytes)), bytes);
+    assert.equal(openDecompressor(stream)(compressChunk(bytes)!, 5000), bytes);
   }
+});
+
+compression('opens each frame as if it were the only one, whatever came before it', () => {
+  const sizes = [0, 1, 63, 5000, 128 * 1024 - 1, 128 * 1024, 128 * 1024 + 1, 1024 * 1024];
+  const whole = sizes.map((size) => Buffer.alloc(size, `text ${size} `));
+  const frames = whole.map((bytes) => zstdCompressSync(bytes));
+  const wrong: (readonly [frame: Buffer, size: number])[] = [
+    [frames[3]!.subarray(0, -1), 5000],
+    [frames[3]!.subarray(0, 10), 5000],
+    [frames[3]!, 4999],
+    [frames[3]!, 5001],
+    [frames[5]!, 5000],
+    [Buffer.concat([frames[3]!, Buffer.of(1)]), 5000],
+    [Buffer.concat([frames[3]!, frames[3]!]), 5000],
+    [Buffer.concat([frames[3]!, frames[3]!]), 10_000],
+    [Buffer.from('no frame at all'), 5000],
+    [Buffer.alloc(0), 5000],
+  ];
+  for (const [frame, size] of wrong) {
+    assert.is(decompressChunk(frame, size), null);
+    whole.forEach((bytes, index) => {
+      assert.equal(decompressChunk(frames[index]!, bytes.length), bytes);
+    });
+  }
+});
+
+compression('keeps what it gave when the next frame is opened', () => {
+  const [one, other] = [Buffer.alloc(5000, 'one '), Buffer.alloc(5000, 'other ')];
+  const opened = decompressChunk(compressChunk(one)!, 5000);
+  decompressChunk(compressChunk(other)!, 5000);
+  assert.equal(opened, one);
 });
 
 compression('gives nothing out of bytes that are no frame, or one of another size', () => {
