@@ -98,11 +98,13 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
   await abandonExpiredRuns(journal, expired, request.stateFolder).catch((error: Error) =>
     deps.progress({ type: 'notice', text: `old runs could not be tidied up: ${error.message}` }),
   );
+  let damaged = 0;
   const [completeIds, checkpoints] = await Promise.all([
     listBackupIds(repository),
-    readCheckpoints(repository, ({ message }) =>
-      deps.progress({ type: 'notice', text: `a checkpoint is damaged and not used: ${message}` }),
-    ),
+    readCheckpoints(repository, ({ message }) => {
+      damaged += 1;
+      deps.progress({ type: 'notice', text: `a checkpoint is damaged and not used: ${message}` });
+    }),
   ]);
   const leftOver = await findLeftOver(checkpoints, completeIds, deps);
   const ownId = unfinishedBackupId(journal, journalRepository, matchKey);
@@ -147,7 +149,9 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
   try {
     await saving.rewrite();
     for (const { backupId } of leftOver) await removeCheckpoint(repository, backupId);
-    return await backUpClaimed(request, { matchKey, run, state, saving, uploader, checkpoint }, deps);
+    const foundCheckpoints = damaged + checkpoints.length;
+    const claimed = { matchKey, run, state, saving, uploader, checkpoint, foundCheckpoints };
+    return await backUpClaimed(request, claimed, deps);
   } catch (error) {
     try {
       interruptRun(journal, run);
@@ -196,6 +200,8 @@ interface Claimed {
   readonly uploader: Uploader;
   /** What another machine, or this one before it lost its journal, had uploaded of it. */
   readonly checkpoint: BackupHeader | null;
+  /** How many there were on the remote, whoever's. */
+  readonly foundCheckpoints: number;
 }
 
 async function backUpClaimed(
@@ -203,7 +209,7 @@ async function backUpClaimed(
   claimed: Claimed,
   deps: BackupDeps,
 ): Promise<BackupSummary> {
-  const { matchKey, run, state, saving, uploader, checkpoint } = claimed;
+  const { matchKey, run, state, saving, uploader, checkpoint, foundCheckpoints } = claimed;
   const { journal, repository, progress, signal, now } = deps;
   const { sourcePaths, host, owner, program, lanes, compressOverBytes } = request;
   const { checkpointEveryMs = CHECKPOINT_EVERY_MS, verifyResume = false } = request;
@@ -237,7 +243,7 @@ async function backUpClaimed(
     now,
     onPlanned: uploader.readAhead,
   });
-  await saving.rewrite();
+  void saving.rewrite(); // beside what follows, as each second's: what it takes to list all files holds nothing up
 
   const facts = { host, program, sourcePaths, matchKey, owner, unreadable: planned.failures };
   const publishing = { journal, repository, run, now, uploader };
@@ -255,10 +261,12 @@ async function backUpClaimed(
   completeRun(journal, run);
   await state.remove().catch(() => {});
   const { backupId, files, folders, bytes } = header;
-  await Promise.race([
-    removeOwnCheckpoints(repository, backupId, { run, host, matchKey }).catch(() => {}),
-    sleep(TIDY_UP_MS, undefined, { ref: false }),
-  ]);
+  if (foundCheckpoints > 0 || checkpoints.mayHavePut()) {
+    await Promise.race([
+      removeOwnCheckpoints(repository, backupId, { run, host, matchKey }).catch(() => {}),
+      sleep(TIDY_UP_MS, undefined, { ref: false }),
+    ]);
+  }
   return {
     backupId,
     resumed: run.resumed,

@@ -8,6 +8,8 @@ import { assemble, type BackupFacts, type PublishDeps } from './publish.ts';
 const SHARE = 0.05;
 
 export interface Checkpoints {
+  /** May there be one on the remote that was put here? */
+  mayHavePut(): boolean;
   /** Ends them; one that is being put is waited for. */
   stop(): Promise<void>;
 }
@@ -27,6 +29,7 @@ export function startCheckpoints(
   const { repository, run } = deps;
   const stopping = new AbortController();
   let failed = false;
+  let mayHavePut = false;
 
   const keepPutting = async () => {
     for (let pauseMs = everyMs; ; ) {
@@ -36,6 +39,7 @@ export function startCheckpoints(
       try {
         const checkpoint = await assemble('unfinished', facts, deps);
         const backupId = await checkpointId(repository, { ...facts, run });
+        mayHavePut = true;
         await putCheckpoint(repository, { ...checkpoint, backupId });
       } catch (error) {
         if (error instanceof InterruptedError) return;
@@ -48,6 +52,7 @@ export function startCheckpoints(
 
   const ended = keepPutting();
   return {
+    mayHavePut: () => mayHavePut,
     stop() {
       stopping.abort();
       return ended;

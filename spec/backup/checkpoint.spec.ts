@@ -179,6 +179,27 @@ checkpoint('that cannot be put does not end the backup', async () => {
   });
 });
 
+checkpoint('goes with the run that put it, and is not looked for by one that put none', async () => {
+  await withMachine(async (machine) => {
+    fill(machine.source);
+    const often = failingRemote(memoryRemote(machine.objects), []);
+    await machine.backUp({ remote: often, ...OFTEN });
+    assert.ok(often.calls.some((call) => call.startsWith('put resume/')));
+    assert.equal(
+      [...machine.objects.keys()].filter((name) => name.startsWith('resume/')),
+      [],
+    );
+
+    const never = failingRemote(memoryRemote(machine.objects), []);
+    writeTree(machine.source, { 'file-00': 'changed' });
+    await machine.backUp({ remote: never, now: () => new Date(Date.now() + 5000) });
+    assert.equal(
+      never.calls.filter((call) => call.includes('resume/')),
+      ['list resume/'],
+    );
+  });
+});
+
 checkpoint('that cannot be removed is left over, and the next backup removes it', async () => {
   await withMachine(async (machine) => {
     fill(machine.source);
