@@ -22,6 +22,11 @@ export interface Journal extends Connection<Schema> {
   readonly file: string;
   /** Runs `change` as one transaction that holds the write lock from its start; nothing in it may wait. */
   transaction<Result>(change: () => Result): Result;
+  /**
+   * A transaction that the disk is not waited for. No kill takes it back; a loss of power may, with all that came after it,
+   * unless a {@link transaction} has followed.
+   */
+  unsyncedTransaction<Result>(change: () => Result): Result;
   /** All that `look` reads is of one moment, and costs one lock; it changes nothing, and nothing in it may wait. */
   snapshot<Result>(look: () => Result): Result;
   /** A journal that turned out to be damaged is moved aside, so that the next opening begins a new one. */
@@ -108,6 +113,15 @@ function lend(file: string, sqlite: Database.Database, db: Kysely<Schema>, now: 
     sqlite,
     guard,
     transaction: <Result>(work: () => Result) => guard(() => change(work) as Result),
+    unsyncedTransaction: <Result>(work: () => Result) =>
+      guard(() => {
+        sqlite.pragma('synchronous = NORMAL');
+        try {
+          return change(work) as Result;
+        } finally {
+          sqlite.pragma('synchronous = FULL');
+        }
+      }),
     snapshot: <Result>(look: () => Result) => guard(() => read(look) as Result),
     close: () =>
       guard(() => {

@@ -72,7 +72,7 @@ function stateAtFirst({ type, size }: Entry): 'pending' | 'uploaded' {
 
 export function applyPlan(journal: Journal, run: Run, { added, changed, moved, gone }: PlanBatch): void {
   if (added.length + changed.length + moved.length + gone.length === 0) return;
-  journal.transaction(() => {
+  journal.unsyncedTransaction(() => {
     const insert = insertEntry(journal);
     for (const entry of added) {
       insert.run({ ...entry, sourceSet: run.sourceSet, state: stateAtFirst(entry) });
@@ -93,7 +93,7 @@ export interface ImportedEntry extends Entry {
 
 /** Takes over what is uploaded according to the remote. What the journal knows of a path already counts for more. */
 export function importEntries(journal: Journal, run: Run, entries: readonly ImportedEntry[]): void {
-  journal.transaction(() => {
+  journal.unsyncedTransaction(() => {
     for (const { chunks, ...entry } of entries) {
       if (findEntry(journal).get({ sourceSet: run.sourceSet, path: entry.path })) continue;
       const { lastInsertRowid } = insertEntry(journal).run({

@@ -39,6 +39,34 @@ reading('in a snapshot sees one moment, and what was written meanwhile afterward
   });
 });
 
+reading(
+  'sees a transaction that the disk is not waited for like any other, and the next one is waited for',
+  async () => {
+    await withFolder(async (folder) => {
+      const file = join(folder, 'journal.db');
+      const [{ journal }, { journal: other }] = [
+        await openJournal(file, { now: NOW }),
+        await openJournal(file, { now: NOW }),
+      ];
+      const waitsForDisk = () => journal.sqlite.pragma('synchronous', { simple: true }) === 2;
+      const insert = journal.sqlite.prepare(`insert into abandoned values ('20261123_152735')`);
+      const count = () => Number(other.sqlite.prepare('select count(*) from abandoned').pluck().get());
+      assert.is(
+        journal.unsyncedTransaction(() => {
+          insert.run();
+          return waitsForDisk();
+        }),
+        false,
+      );
+      assert.equal([count(), waitsForDisk()], [1, true]);
+      assert.throws(() => journal.unsyncedTransaction(() => insert.run()), /UNIQUE/);
+      assert.equal([count(), waitsForDisk()], [1, true]);
+      journal.close();
+      other.close();
+    });
+  },
+);
+
 reading.run();
 
 /** Lends a closed journal of some hundred pages. */
