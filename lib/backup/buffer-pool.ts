@@ -9,7 +9,8 @@ export interface BufferPool {
 }
 
 /**
- * Buffers that go round: packs are built in them, and they come back once the pack is durable.
+ * Buffers that go round: packs are built in them, and they come back once the pack is durable. Threads share their memory: were it
+ * handed over, the collector would take what comes and goes for growth, and look through the whole heap every 64 MB.
  * @param firstCount at most so many exist at a time, until {@link BufferPool.limit} says otherwise
  */
 export function createBufferPool(firstCount: number, sizeBytes: number): BufferPool {
@@ -39,7 +40,7 @@ export function createBufferPool(firstCount: number, sizeBytes: number): BufferP
       if (buffer) return buffer;
       if (made >= count && !wasPromised) throw new Error('no buffer is free');
       made += 1;
-      return Buffer.allocUnsafeSlow(sizeBytes);
+      return Buffer.from(new SharedArrayBuffer(sizeBytes));
     },
     giveBack(bytes) {
       free.push(Buffer.from(bytes.buffer));

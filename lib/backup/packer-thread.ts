@@ -57,7 +57,7 @@ async function pack(journal: Journal): Promise<void> {
     });
     for await (const batch of takeTurns(batches, turns)) {
       firstNumber = batch.number + 1;
-      tell({ type: 'batch', batch }, batch.pack === null ? [] : [batch.pack.bytes.buffer as ArrayBuffer]);
+      tell({ type: 'batch', batch });
     }
     tell({ type: 'done' });
   }
@@ -71,12 +71,12 @@ function* itemsUntilEnd(): Generator<AddressedItem | null> {
     if (message === undefined) yield null;
     else {
       yield* slabItems(message.slab);
-      const emptied: SlabEmptied = { buffer: message.slab.bytes.buffer as ArrayBuffer };
-      link.postMessage(emptied, [emptied.buffer]);
+      const emptied: SlabEmptied = { buffer: message.slab.bytes.buffer as SharedArrayBuffer };
+      link.postMessage(emptied);
     }
   }
 }
 
-function tell(message: FromPacker, transfer: ArrayBuffer[] = []): void {
-  port.postMessage(message, transfer);
+function tell(message: FromPacker): void {
+  port.postMessage(message);
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { MessageChannel, type MessagePort, type Transferable, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { SkylockError } from '../errors.ts';
 import type { ChunkSizes } from '../format/chunker.ts';
 import type { MasterKey } from '../format/keys.ts';
@@ -43,7 +43,7 @@ export type FromReader = { readonly type: 'slab'; readonly slab: Slab } | { read
 
 /** To the reader: the memory of a slab comes back. */
 export interface SlabEmptied {
-  readonly buffer: ArrayBuffer;
+  readonly buffer: SharedArrayBuffer;
 }
 
 export type ToPacker =
@@ -52,7 +52,7 @@ export type ToPacker =
   | {
       readonly type: 'settled';
       readonly number: number;
-      readonly buffer: ArrayBuffer | null;
+      readonly buffer: SharedArrayBuffer | null;
       readonly packBytes: number;
       readonly packs: number;
     };
@@ -95,8 +95,8 @@ export function createPacker(options: PackerOptions): Packer {
       }
     },
     settle({ number, pack }, next) {
-      const buffer = pack === null ? null : (pack.bytes.buffer as ArrayBuffer);
-      threads?.tellPacker({ type: 'settled', number, buffer, ...next }, buffer === null ? [] : [buffer]);
+      const buffer = pack === null ? null : (pack.bytes.buffer as SharedArrayBuffer);
+      threads?.tellPacker({ type: 'settled', number, buffer, ...next });
     },
     async stop() {
       await threads?.stop();
@@ -106,7 +106,7 @@ export function createPacker(options: PackerOptions): Packer {
 
 interface Threads {
   tellReader(message: ToReader): void;
-  tellPacker(message: ToPacker, transfer: readonly Transferable[]): void;
+  tellPacker(message: ToPacker): void;
   /** What they tell, in order. @throws Error when one of them has ended */
   next(): Promise<FromPacker>;
   stop(): Promise<void>;
@@ -142,7 +142,7 @@ function startThreads(options: PackerOptions): Threads {
 
   return {
     tellReader: (message) => reader.worker.postMessage(message),
-    tellPacker: (message, transfer) => packer.worker.postMessage(message, transfer),
+    tellPacker: (message) => packer.worker.postMessage(message),
     async next() {
       await arrived.wait();
       const message = arrived.take()!;

@@ -52,11 +52,11 @@ async function read(journal: Journal): Promise<void> {
     const range = { after: bufferOf(message.range.after), upTo: bufferOf(message.range.upTo) };
     const items = readFiles(pendingFiles(journal, sourceSet, range), reading, memory);
     for await (const slab of takeTurns(fill(items), { ready: buffers.ready, during: journal.snapshot })) {
-      tell({ type: 'slab', slab }, [slab.bytes.buffer as ArrayBuffer]);
+      tell({ type: 'slab', slab });
     }
   }
 }
 
-function tell(message: FromReader, transfer: ArrayBuffer[] = []): void {
-  link.postMessage(message, transfer);
+function tell(message: FromReader): void {
+  link.postMessage(message);
 }

@@ -30,9 +30,10 @@ export function sealInto(
 ): number {
   const cipher = createCipheriv(ALGORITHM, key, nonce);
   cipher.setAAD(aad);
-  // Node has no cipher that writes into a given buffer. Piece by piece its own stay in the processor's cache.
+  // Node has no cipher that writes into a given buffer. Piece by piece its own stay in the processor's cache. (`copy`, as `set`
+  // takes half as long again where threads share the target.)
   for (let at = 0; at < plaintext.length; at += STEP_BYTES) {
-    target.set(cipher.update(plaintext.subarray(at, at + STEP_BYTES)), offset + at);
+    cipher.update(plaintext.subarray(at, at + STEP_BYTES)).copy(target, offset + at);
   }
   cipher.final();
   target.set(cipher.getAuthTag(), offset + plaintext.length);

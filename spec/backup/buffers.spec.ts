@@ -27,6 +27,13 @@ pool('lends so many buffers of its size, and no more', () => {
   assert.throws(() => buffers.take(), /no buffer is free/);
 });
 
+pool('lends memory that another thread sees without its changing owner', () => {
+  const one = createBufferPool(1, 100).take();
+  const elsewhere = structuredClone(one);
+  one[7] = 42;
+  assert.is(elsewhere[7], 42);
+});
+
 pool('takes back a view, and lends the whole buffer again', () => {
   const buffers = createBufferPool(1, 100);
   const { buffer } = buffers.take();

@@ -32,7 +32,7 @@ function* readInto(memory: ReadMemory, file: FileInHand, chunks: readonly Buffer
 
 /** What comes out in another thread: no Buffers, and the memory is somebody else's as soon as it was gone through. */
 function pass(slab: Slab): { chunks: Buffer[]; ids: Buffer[]; kinds: string[] } {
-  const there = structuredClone(slab, { transfer: [slab.bytes.buffer as ArrayBuffer] });
+  const there = structuredClone(slab);
   const [chunks, ids, kinds]: [Buffer[], Buffer[], string[]] = [[], [], []];
   for (const item of slabItems(there)) {
     kinds.push(item.type);
