@@ -115,6 +115,7 @@ function lend(file: string, sqlite: Database.Database, db: Kysely<Schema>, now: 
     transaction: <Result>(work: () => Result) => guard(() => change(work) as Result),
     unsyncedTransaction: <Result>(work: () => Result) =>
       guard(() => {
+        if (sqlite.inTransaction) return change(work) as Result; // which ends with the one around it
         sqlite.pragma('synchronous = NORMAL');
         try {
           return change(work) as Result;
