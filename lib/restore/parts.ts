@@ -77,7 +77,12 @@ export function createParts({ plan, target, tally, overwrite, userId, tag }: Par
   let hasLeftovers = false;
   const asRoot = userId === 0;
   const partAt = ({ path }: PathOnly) => target.at(text(path), ownName(path));
-  const ownName = (path: Buffer) => partName(partKey(nameOf(path)), tag);
+  /** Of the path asked about last: of most files the name is wanted twice in a row, when it is made and when it is moved. */
+  let named: { readonly path: Buffer; readonly name: string } | null = null;
+  const ownName = (path: Buffer): string => {
+    if (named?.path !== path) named = { path, name: partName(partKey(nameOf(path)), tag) };
+    return named.name;
+  };
 
   const create = (entry: RestoreEntry): number => {
     const fd = openSync(partAt(entry), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, 0o600);
@@ -191,6 +196,7 @@ export function createParts({ plan, target, tally, overwrite, userId, tag }: Par
     },
 
     disown({ path }) {
+      if (!hasLeftovers) return;
       const part = parsePartName(nameOf(path));
       if (part !== null) claimLeftovers(plan, bytes(folderOf(text(path))), part.key);
     },
