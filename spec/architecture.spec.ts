@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert';
 
 const root = resolve(import.meta.dirname, '..');
 
-/** Which rooms of the house a room may import from, itself apart. `errors`, `units` and `progress` are open to all. */
+/** Which rooms of the house a room may import from, itself apart. `errors`, `units`, `progress` and `waiting` are open to all. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   bin: ['main'],
   main: ['commands', 'config', 'view'],
@@ -23,8 +23,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   errors: [],
   units: [],
   progress: [],
+  waiting: [],
 };
-const OPEN_TO_ALL = ['errors', 'units', 'progress'];
+const OPEN_TO_ALL = ['errors', 'units', 'progress', 'waiting'];
 
 /** Who may import a package. */
 const OWNERS: Record<string, readonly string[]> = {

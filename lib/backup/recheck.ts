@@ -1,5 +1,4 @@
 import { lstatSync } from 'node:fs';
-import { setImmediate } from 'node:timers/promises';
 import { InterruptedError } from '../errors.ts';
 import { createChunker } from '../format/chunker.ts';
 import { chunkId } from '../format/keys.ts';
@@ -12,6 +11,7 @@ import { uploadedContent } from '../journal/uploaded-entries.ts';
 import type { Progress } from '../progress.ts';
 import type { Repository } from '../repository/repository.ts';
 import { formatCount } from '../units.ts';
+import { pauser } from '../waiting.ts';
 import { hasSameContent } from './plan.ts';
 import { allocateReadMemory, type ReadDeps, type ReadItem, readFiles } from './read.ts';
 import { entryOf } from './scan.ts';
@@ -24,9 +24,6 @@ export interface RecheckDeps {
   readonly signal: AbortSignal;
   readonly now: () => Date;
 }
-
-/** What one chunk takes to be read and hashed is not much longer; signals, timers and the screen come in between. */
-const TURN_MS = 25;
 
 /**
  * Reads every file that counts as uploaded, and compares its chunks with what the journal says of them. One whose content
@@ -42,7 +39,12 @@ export async function recheckFiles(deps: RecheckDeps): Promise<number> {
   const chunker = createChunker(repository.keys.gear, repository.config.chunker);
   const reading: ReadDeps = { chunker, durablePrefix: () => ({ chunks: 0, bytes: 0 }), now };
   const memory = allocateReadMemory(chunker);
-  const takeTurn = turns(deps.signal);
+  const pause = pauser();
+  const takeTurn = async () => {
+    await pause();
+    if (deps.signal.aborted)
+      throw new InterruptedError('back up: interrupted while comparing what is uploaded');
+  };
   const { files, bytes } = uploadedContent(journal, run.sourceSet);
   progress({ type: 'checking', what: 'files that count as uploaded' });
   progress({ type: 'check_planned', unit: 'file', total: files, totalBytes: bytes });
@@ -116,15 +118,4 @@ function findUnchanged(row: JournalEntry): Entry | null {
   } catch {
     return null; // the scan, which comes next, says why
   }
-}
-
-function turns(signal: AbortSignal): () => Promise<void> {
-  let endsAt = performance.now() + TURN_MS;
-  return async () => {
-    if (performance.now() >= endsAt) {
-      await setImmediate();
-      endsAt = performance.now() + TURN_MS;
-    }
-    if (signal.aborted) throw new InterruptedError('back up: interrupted while comparing what is uploaded');
-  };
 }

@@ -1,6 +1,6 @@
 import { InterruptedError } from '../errors.ts';
 import { forgetPacks, knownPacks } from '../journal/packs.ts';
-import { concurrently } from '../repository/concurrently.ts';
+import { CALLS_AT_ONCE, concurrently } from '../repository/concurrently.ts';
 import { dropFromIndexes, relearnIndexes } from '../repository/indexes.ts';
 import { type LearnDeps, learnPacks, tellDamagedIndex } from '../repository/learn.ts';
 import { listPacks } from '../repository/pack-directories.ts';
@@ -9,8 +9,6 @@ import { packName } from '../repository/repository.ts';
 export interface ReconcileDeps extends LearnDeps {
   readonly signal: AbortSignal;
 }
-
-const LOOKS_AT_ONCE = 4;
 
 /**
  * Brings the journal's packs in line with the remote's, whatever happened to either: reads indexes it has not seen, lists
@@ -53,7 +51,7 @@ async function lookAgain(
   progress({ type: 'check_planned', unit: 'pack', total: packs.length, totalBytes });
   const lost: KnownPack[] = [];
   let [done, doneBytes] = [0, 0];
-  await concurrently(packs, LOOKS_AT_ONCE, async (pack) => {
+  await concurrently(packs, CALLS_AT_ONCE, async (pack) => {
     if (signal.aborted) throw new InterruptedError('back up: interrupted while asking for packs');
     const found = await repository.remote.stat(packName(pack.name.toString('hex')));
     if (found?.sizeBytes !== pack.size) lost.push(pack);

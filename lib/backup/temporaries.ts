@@ -10,7 +10,7 @@ import {
 import type { Progress } from '../progress.ts';
 import { type RemoteObject, TEMPORARY_FOLDER } from '../remote/remote.ts';
 import { temporaryToken } from '../remote/temporary.ts';
-import { concurrently } from '../repository/concurrently.ts';
+import { CALLS_AT_ONCE, concurrently } from '../repository/concurrently.ts';
 import type { Repository } from '../repository/repository.ts';
 
 export interface TidyingDeps {
@@ -28,7 +28,6 @@ export interface TidyingDeps {
  * were it, the put would only find its object gone, and be made again.
  */
 const DEAD_AFTER_MS = 24 * 3_600_000;
-const REMOVALS_AT_ONCE = 4;
 /** A backup that is through does not wait longer: the next one goes on. */
 const PATIENCE_MS = 5000;
 
@@ -87,7 +86,7 @@ export async function removeDeadTemporaries(
       ...strange.filter(({ since }) => since.getTime() <= deadSince),
     ].map(({ name }) => name);
   });
-  await concurrently(dead, REMOVALS_AT_ONCE, async (name) => {
+  await concurrently(dead, CALLS_AT_ONCE, async (name) => {
     signal.throwIfAborted();
     await remote.remove(name);
   });

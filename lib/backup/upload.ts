@@ -2,6 +2,7 @@ import { InterruptedError, type RemoteError } from '../errors.ts';
 import type { Progress } from '../progress.ts';
 import type { Remote } from '../remote/remote.ts';
 import { packName } from '../repository/repository.ts';
+import { abortable } from '../waiting.ts';
 import type { Lanes } from './lanes.ts';
 import type { Batch } from './pack.ts';
 
@@ -44,7 +45,12 @@ export async function upload(batches: AsyncIterator<Batch>, deps: UploadDeps): P
     if (stop.signal.aborted) return null;
     const goesOn = lanes.waits();
     // A batch that is still being read, from a slow disk say, is not waited for once we are to stop.
-    const batch = await unlessAborted(batches.next(), stop.signal).finally(goesOn);
+    const batch = await abortable(() => batches.next(), stop.signal)
+      .catch((error: unknown) => {
+        if (error === stop.signal.reason) return null;
+        throw error;
+      })
+      .finally(goesOn);
     return batch === null || batch.done || stop.signal.aborted ? null : batch.value;
   };
   const working = new Map<number, Promise<void>>();
@@ -76,15 +82,6 @@ export async function upload(batches: AsyncIterator<Batch>, deps: UploadDeps): P
   batches.return?.()?.catch(() => {}); // not awaited: it takes its turn behind the batch that is being read
   if (signal.aborted) throw new InterruptedError('back up: interrupted');
   if (failures.length > 0) throw failures[0]; // the others may follow from it
-}
-
-/** @returns what the promise gives, or `null` as soon as the signal does */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | null> {
-  return new Promise((resolve, reject) => {
-    const giveUp = () => resolve(null);
-    signal.addEventListener('abort', giveUp, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp));
-  });
 }
 
 async function put(

@@ -72,3 +72,6 @@ export const MAX_GET_BYTES = 64 * 1024 * 1024;
 
 /** Temporary objects lie in this folder of the root until they are renamed to their final name. */
 export const TEMPORARY_FOLDER = 'tmp';
+
+/** Some servers replace an object in two steps, Apache is one: what is absent or torn for this long is so. */
+export const REPLACED_BY_THEN_MS = 100;

@@ -7,11 +7,9 @@ import {
   encodeBackupHeader,
 } from '../format/backup-header.ts';
 import { MAX_OBJECT_BYTES, openObject, sealObject } from '../format/envelope.ts';
-import { concurrently } from './concurrently.ts';
+import { REPLACED_BY_THEN_MS } from '../remote/remote.ts';
+import { CALLS_AT_ONCE, concurrently } from './concurrently.ts';
 import { BACKUPS_PREFIX, CHECKPOINTS_PREFIX, type Repository } from './repository.ts';
-
-const FETCHES_AT_ONCE = 4;
-const REPLACED_BY_THEN_MS = 100;
 
 /** Backups that are complete, and checkpoints of those that are not: the same header under two prefixes. */
 const PLACES = {
@@ -97,7 +95,7 @@ async function readHeaders(
   onDamaged?: (error: DamagedError) => void,
 ): Promise<BackupHeader[]> {
   const headers: BackupHeader[] = [];
-  await concurrently(await listSizes(repository, state), FETCHES_AT_ONCE, async ([id, sizeBytes]) => {
+  await concurrently(await listSizes(repository, state), CALLS_AT_ONCE, async ([id, sizeBytes]) => {
     try {
       // An adapter would not fetch it either, but to it that is no damage.
       if (sizeBytes > MAX_OBJECT_BYTES) {
@@ -114,7 +112,7 @@ async function readHeaders(
 }
 
 /**
- * A checkpoint is replaced every minute, and Apache does that in two steps: for a moment it is absent, or torn. Only what is
+ * A checkpoint is replaced every minute, and a server may do that in two steps: for a moment it is absent, or torn. Only what is
  * so a moment later as well is.
  */
 async function readHeader(repository: Repository, state: State, id: string): Promise<BackupHeader | null> {

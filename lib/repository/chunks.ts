@@ -4,6 +4,7 @@ import { chunkId, type RepositoryKeys } from '../format/keys.ts';
 import { openFrame, packKey } from '../format/pack.ts';
 import type { Compression, PackEntry } from '../format/pack-directory.ts';
 import type { ByteRange } from '../remote/remote.ts';
+import { abortable } from '../waiting.ts';
 import type { Opener } from './opener.ts';
 import { packName, type Repository } from './repository.ts';
 
@@ -190,20 +191,4 @@ export function* damaged<F extends Frame>(
  */
 export function free({ buffer, byteLength }: Buffer): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
-}
-
-/** A call that cannot be told to stop is left to end by itself. @throws the signal's reason */
-export async function abortable<T>(call: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return call();
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    const answer = call();
-    answer.catch(() => {}); // nobody may be waiting any more
-    return await Promise.race([answer, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }

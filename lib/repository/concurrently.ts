@@ -1,3 +1,6 @@
+/** So many small calls to the remote at once: on a long line each is mostly waiting. */
+export const CALLS_AT_ONCE = 4;
+
 /**
  * Does `work` for every item, at most `limit` at a time, in their order of starting.
  * @throws what the first failing `work` threw, once the others that were under way have ended; nothing new is begun

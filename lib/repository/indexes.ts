@@ -20,13 +20,12 @@ import {
 } from '../journal/packs.ts';
 import type { RemoteObject } from '../remote/remote.ts';
 import { free } from './chunks.ts';
-import { concurrently } from './concurrently.ts';
+import { CALLS_AT_ONCE, concurrently } from './concurrently.ts';
 import { readPackDirectory } from './pack-directories.ts';
 import { INDEX_PREFIX, packName, type Repository } from './repository.ts';
 
 /** An index is ended at about this size: some 100,000 chunks. */
 const INDEX_BYTES = 4 * 1024 * 1024;
-const FETCHES_AT_ONCE = 4;
 /** One that is larger was not written by this program, and may take up much memory: it is read alone. */
 const ORDINARY_BYTES = 2 * INDEX_BYTES;
 
@@ -88,7 +87,7 @@ async function readIndexes(
   const seen = seenIndexes(journal, journalRepository);
   const unseen = listed.filter(({ name }) => !seen.has(name));
   const isOrdinary = unseen.every(({ sizeBytes }) => sizeBytes <= ORDINARY_BYTES);
-  await concurrently(unseen, isOrdinary ? FETCHES_AT_ONCE : 1, async (object) => {
+  await concurrently(unseen, isOrdinary ? CALLS_AT_ONCE : 1, async (object) => {
     try {
       const bytes = await openIndex(repository, object);
       // One pack after the other: all that a hostile index can hold would fill the memory.

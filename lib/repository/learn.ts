@@ -3,7 +3,7 @@ import { encodeDirectory } from '../format/pack-directory.ts';
 import type { Journal } from '../journal/database.ts';
 import { insertDurablePack, knownPacks } from '../journal/packs.ts';
 import type { Progress } from '../progress.ts';
-import { concurrently } from './concurrently.ts';
+import { CALLS_AT_ONCE, concurrently } from './concurrently.ts';
 import { syncIndexes } from './indexes.ts';
 import { listPacks, readPackDirectory } from './pack-directories.ts';
 import type { Repository } from './repository.ts';
@@ -15,8 +15,6 @@ export interface LearnDeps {
   readonly journalRepository: number;
   readonly progress: Progress;
 }
-
-const LOOKS_AT_ONCE = 4;
 
 /** What to do about damage that was only noticed by the way. */
 const MEND = `'skylock verify' tells what it affects, 'skylock repair' mends what can be.`;
@@ -50,7 +48,7 @@ export async function learnPacks(sizes: ReadonlyMap<string, number>, deps: Learn
   for (const { name } of knownPacks(deps.journal, deps.journalRepository)) {
     unknown.delete(name.toString('hex'));
   }
-  await concurrently(unknown, LOOKS_AT_ONCE, ([name, sizeBytes]) => learnPack(name, sizeBytes, deps));
+  await concurrently(unknown, CALLS_AT_ONCE, ([name, sizeBytes]) => learnPack(name, sizeBytes, deps));
 }
 
 async function learnPack(

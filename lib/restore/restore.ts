@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import { InterruptedError } from '../errors.ts';
 import type { BackupHeader } from '../format/backup-header.ts';
 import type { Journal } from '../journal/database.ts';
@@ -6,12 +5,12 @@ import type { Owner } from '../journal/owner.ts';
 import { holdSnapshot } from '../journal/packs.ts';
 import { openRestorePlan, type RestoreEntry, type RestorePlan, setState } from '../journal/restore-plan.ts';
 import type { Progress } from '../progress.ts';
-import { abortable } from '../repository/chunks.ts';
 import { learnChunks } from '../repository/learn.ts';
 import { readManifest } from '../repository/manifest.ts';
 import { startOpener } from '../repository/opener.ts';
 import type { Repository } from '../repository/repository.ts';
 import { formatCount } from '../units.ts';
+import { abortable, pauser } from '../waiting.ts';
 import { choose } from './choose.ts';
 import { createCompare } from './compare.ts';
 import { reasonOf } from './failure.ts';
@@ -138,18 +137,5 @@ function attempter(deps: {
       deps.discard(entry);
       if (isNews) deps.tally.failed(shown, reason);
     }
-  };
-}
-
-const BUSY_MS = 25;
-
-/** @returns what lets signals, timers and the network have their turn, now and then, and stops when it was asked to */
-function pauser(signal: AbortSignal): () => Promise<void> {
-  let since = performance.now();
-  return async () => {
-    if (performance.now() - since < BUSY_MS) return;
-    await setImmediate();
-    signal.throwIfAborted();
-    since = performance.now();
   };
 }

@@ -1,8 +1,9 @@
 import { markPack, readablePacks, type StoredPack, type VerifyStore } from '../journal/verify-store.ts';
 import type { Progress } from '../progress.ts';
-import { abortable, free } from '../repository/chunks.ts';
+import { free } from '../repository/chunks.ts';
 import { concurrently } from '../repository/concurrently.ts';
 import { packName, type Repository } from '../repository/repository.ts';
+import { abortable } from '../waiting.ts';
 import { damageOf } from './damage.ts';
 import type { Findings } from './findings.ts';
 import { type Inspection, inspectPack } from './inspect-pack.ts';

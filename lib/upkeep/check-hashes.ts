@@ -1,9 +1,9 @@
 import { RemoteError, SkylockError } from '../errors.ts';
 import { contentName } from '../format/envelope.ts';
 import { markPack, readablePacks, type StoredPack } from '../journal/verify-store.ts';
-import { abortable } from '../repository/chunks.ts';
 import { concurrently } from '../repository/concurrently.ts';
 import { CONFIG_NAME, packName, type Repository } from '../repository/repository.ts';
+import { abortable } from '../waiting.ts';
 import { type DataDeps, readPack } from './check-data.ts';
 import type { Findings } from './findings.ts';
 import type { Inspection } from './inspect-pack.ts';

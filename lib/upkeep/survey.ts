@@ -10,7 +10,7 @@ import {
   type StoredPack,
   type VerifyStore,
 } from '../journal/verify-store.ts';
-import { concurrently } from '../repository/concurrently.ts';
+import { CALLS_AT_ONCE, concurrently } from '../repository/concurrently.ts';
 import { packSha256 } from '../repository/pack-directories.ts';
 import { INDEX_PREFIX, type Repository } from '../repository/repository.ts';
 import { damageOf } from './damage.ts';
@@ -20,8 +20,6 @@ export interface SurveyDeps {
   readonly store: VerifyStore;
   readonly signal: AbortSignal;
 }
-
-const FETCHES_AT_ONCE = 4;
 
 /**
  * Reads every index on the remote. What indexes say is right whatever they are named: they are sealed.
@@ -39,7 +37,7 @@ export async function readIndexes(
     for await (const { name, sizeBytes } of repository.remote.list(INDEX_PREFIX)) {
       if (!seen.has(name)) unseen.push([name, sizeBytes]);
     }
-    await concurrently(unseen, FETCHES_AT_ONCE, async ([name, sizeBytes]) => {
+    await concurrently(unseen, CALLS_AT_ONCE, async ([name, sizeBytes]) => {
       signal.throwIfAborted();
       seen.add(name);
       const index = await readIndex(repository, name, sizeBytes);

@@ -5,7 +5,7 @@ import { DamagedError } from '../../lib/errors.ts';
 import { chunkId } from '../../lib/format/keys.ts';
 import { createPackBuilder } from '../../lib/format/pack.ts';
 import type { Remote } from '../../lib/remote/remote.ts';
-import { abortable, type Frame, free, type OpenedFrame, readFrames } from '../../lib/repository/chunks.ts';
+import { type Frame, free, type OpenedFrame, readFrames } from '../../lib/repository/chunks.ts';
 import { packName, type Repository } from '../../lib/repository/repository.ts';
 import { type Bench, noise, withBench } from '../restore/fixtures.ts';
 
@@ -188,29 +188,6 @@ damaged('is every one of a pack that is not there', () =>
   }),
 );
 
-const stopping = suite('a call that is told to stop');
-
-stopping('ends at once with the reason, whatever becomes of it', async () => {
-  const stop = new AbortController();
-  const reason = new Error('the person asked to stop');
-  const { promise, reject } = Promise.withResolvers<never>();
-  const waiting = abortable(() => promise, stop.signal).catch((error: unknown) => error);
-  stop.abort(reason);
-  assert.is(await waiting, reason);
-  reject(new Error('nobody waits for this any more'));
-  let begun = false;
-  const late = abortable(async () => {
-    begun = true;
-  }, stop.signal);
-  assert.is(await late.catch((error: unknown) => error), reason);
-  assert.is(begun, false);
-});
-
-stopping('gives its answer when it comes first', async () => {
-  assert.is(await abortable(async () => 7, new AbortController().signal), 7);
-  assert.is(await abortable(async () => 7, undefined), 7);
-});
-
 const freeing = suite('memory given back');
 
 freeing('is all of a buffer of its own, and nothing of a shared one', () => {
@@ -224,5 +201,4 @@ freeing('is all of a buffer of its own, and nothing of a shared one', () => {
 
 reading.run();
 damaged.run();
-stopping.run();
 freeing.run();

@@ -1,8 +1,8 @@
 import { RemoteError } from '../../errors.ts';
+import { abortable } from '../../waiting.ts';
 import type { SftpChannel } from './channel.ts';
 import type { Connection } from './connection.ts';
 import { HostKeyError } from './host-key.ts';
-import { orAborted } from './waiting.ts';
 
 /** `transfer`: a channel to oneself, whose window fills the line. `small`: requests that may go beside others. */
 export type Use = 'transfer' | 'small';
@@ -136,7 +136,7 @@ export function channelPool(
   const tryBorrow = async (use: Use, { signal, onLimit }: Waiting): Promise<SftpChannel | null> => {
     const channels = liveChannels();
     if (channels.length === 0) {
-      await orAborted(growOnce(), signal);
+      await abortable(() => growOnce(), signal);
       return null;
     }
     // A transfer goes where the least waits behind it; what is small goes together.
@@ -152,7 +152,7 @@ export function channelPool(
     // Who waits is woken by a channel that is given back, too; a failure shows in what is there afterwards.
     if (mayGrow) growOnce().catch(() => {});
     else if (channels.length < maxChannels) onLimit?.(channels.length);
-    await orAborted(turn, signal);
+    await abortable(() => turn, signal);
     return null;
   };
 

@@ -1,6 +1,6 @@
+import { abortable } from '../../waiting.ts';
 import type { PutOptions } from '../remote.ts';
 import type { SftpChannel } from './channel.ts';
-import { orAborted } from './waiting.ts';
 
 /**
  * Bytes asked for or sent and not yet answered, on one channel: the 2 MiB that OpenSSH's window lets through in one
@@ -25,7 +25,7 @@ async function pipeline(requests: Iterable<Request>, signal?: AbortSignal): Prom
   let failure: unknown;
   for (const { bytes, send } of requests) {
     while (inFlight > 0 && inFlight + bytes > IN_FLIGHT_BYTES && !failed) {
-      await orAborted(Promise.race(pending), signal);
+      await abortable(() => Promise.race(pending), signal);
     }
     signal?.throwIfAborted();
     if (failed) break;
@@ -41,7 +41,7 @@ async function pipeline(requests: Iterable<Request>, signal?: AbortSignal): Prom
       });
     pending.add(answered);
   }
-  if (!failed) await orAborted(Promise.all(pending), signal);
+  if (!failed) await abortable(() => Promise.all(pending), signal);
   if (failed) throw failure;
 }
 

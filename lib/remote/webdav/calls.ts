@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DAVResult, parseXML } from 'webdav';
 import { RemoteError } from '../../errors.ts';
-import type { ByteRange, PutOptions } from '../remote.ts';
+import { type ByteRange, type PutOptions, REPLACED_BY_THEN_MS } from '../remote.ts';
 import type { Page } from '../walk.ts';
 import { type Answer, readPart } from './exchange.ts';
 import { AnswerError, statusFailure } from './failures.ts';
@@ -39,7 +39,6 @@ const MAX_XML_BYTES = 32 * 1024 * 1024;
 
 const FORBIDDEN = Symbol('HTTP 403');
 const REFUSED = Symbol('HTTP 405');
-const REPLACED_BY_THEN_MS = 100;
 
 const NOTHING_THERE = [404, 410];
 
