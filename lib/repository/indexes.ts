@@ -19,6 +19,7 @@ import {
   seenIndexes,
 } from '../journal/packs.ts';
 import type { RemoteObject } from '../remote/remote.ts';
+import { pauser } from '../waiting.ts';
 import { free } from './chunks.ts';
 import { CALLS_AT_ONCE, concurrently } from './concurrently.ts';
 import { readPackDirectory } from './pack-directories.ts';
@@ -162,7 +163,9 @@ export async function putIndexes(
 ): Promise<void> {
   const locate = (id: Buffer) => chunkLocation(journal, journalRepository, id);
   const packs: PackToIndex[] = [];
+  const pause = pauser(); // very small files have many chunks to look up
   for (const pack of packsWithoutIndex(journal, journalRepository)) {
+    await pause();
     const name = pack.name.toString('hex');
     const directory = isDirectoryOf(pack, locate)
       ? pack.directory

@@ -51,6 +51,23 @@ function packOfMany(number: number, count: number): SealedPack {
 
 const indexes = suite('indexes');
 
+indexes('of very many small chunks are made with pauses for all else', () =>
+  withJournal(async ({ journal, journalRepository: number }) => {
+    for (let pack = 0; pack < 40; pack += 1) recordPack(journal, number, packOfMany(pack, 4000));
+    const repository = repositoryOver();
+    let turns = 0;
+    let turnsAtPut: number | null = null;
+    const put: typeof repository.remote.put = (name, bytes, options) => {
+      turnsAtPut ??= turns;
+      return repository.remote.put(name, bytes, options);
+    };
+    const taking = setInterval(() => (turns += 1), 1);
+    await putIndexes({ ...repository, remote: { ...repository.remote, put } }, journal, number);
+    clearInterval(taking);
+    assert.ok(turnsAtPut! > 0);
+  }),
+);
+
 indexes('tell another machine where every chunk lies', () =>
   withJournal(async ({ journal, journalRepository: number }) => {
     const repository = repositoryOver();
