@@ -74,11 +74,7 @@ export async function openWebdav(
       const pages = walk(prefix.replace(/\/$/, ''), {
         concurrency: connections,
         maxListed,
-        readFolder: async (folder, count) => {
-          const page = await calls.readFolder(root, folder);
-          count(page.objects.length + page.folders.length); // what one answer may hold is bounded by itself
-          return page;
-        },
+        readFolder: (folder, count) => calls.readFolder(root, folder, count),
       });
       for await (const { objects } of pages) yield* objects;
     },

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type DAVResult, parseXML } from 'webdav';
 import { RemoteError } from '../../lib/errors.ts';
 import { isName } from '../../lib/remote/name.ts';
 import { authorizer, parseChallenges } from '../../lib/remote/webdav/credentials.ts';
 import { parseRetryAfter } from '../../lib/remote/webdav/failures.ts';
 import { readFound, readPage } from '../../lib/remote/webdav/listing.ts';
+import { readMultistatus } from '../../lib/remote/webdav/multistatus.ts';
 import { anyBytes, anyChangeOf, holds, holdsInTime, readOrRefuse } from './fuzz.ts';
 
 const LISTING = `<?xml version="1.0" encoding="utf-8"?>
@@ -15,6 +15,9 @@ const LISTING = `<?xml version="1.0" encoding="utf-8"?>
 <D:response><D:href>/backups/packs/ab/</D:href><D:propstat><D:prop><D:resourcetype><D:collection/></D:resourcetype></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>
 <D:response><D:href>http://host/backups/packs/object</D:href><D:propstat><D:prop><D:resourcetype/><D:getcontentlength>1234</D:getcontentlength></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>
 </D:multistatus>`;
+
+/** Tags and names are cut by them. */
+const PIECE_BYTES = 100;
 
 /** What a hostile server may call what lies in the folder. */
 const HREFS = [
@@ -37,22 +40,34 @@ const HREFS = [
   'constructor',
 ];
 
-/** As the adapter reads an answer. */
+/** As the adapter reads an answer, whole and part by part. */
 async function read(text: string): Promise<void> {
-  let answer: DAVResult;
-  try {
-    answer = await parseXML(text);
-  } catch {
-    return; // told as 'the server's answer is not WebDAV'
+  for (const partLength of [text.length + 1, 1]) await readParts(text, partLength);
+}
+
+async function readParts(text: string, partLength: number): Promise<void> {
+  async function* pieces(): AsyncGenerator<Buffer> {
+    const bytes = Buffer.from(text);
+    for (let at = 0; at < bytes.length; at += PIECE_BYTES) yield bytes.subarray(at, at + PIECE_BYTES);
   }
-  const page = readOrRefuse(() => readPage(answer, '/backups', 'packs'), RemoteError);
+  const parts = () => readMultistatus('list packs', pieces(), partLength);
+  const page = await answerOrRefuse(readPage(parts(), '/backups', 'packs', () => {}));
   for (const name of page?.folders ?? []) assert.ok(isName(name) && name.startsWith('packs/'));
   for (const { name, sizeBytes } of page?.objects ?? []) {
     assert.ok(isName(name) && name.split('/').length === 2 && name.startsWith('packs/'), name);
     assert.ok(Number.isSafeInteger(sizeBytes) && sizeBytes >= 0);
   }
-  const found = readOrRefuse(() => readFound(answer), RemoteError);
+  const found = await answerOrRefuse(readFound(parts()));
   if (found?.kind === 'object') assert.ok(Number.isSafeInteger(found.sizeBytes) && found.sizeBytes >= 0);
+}
+
+async function answerOrRefuse<Value>(answer: Promise<Value>): Promise<Value | null> {
+  const settled = await Promise.allSettled([answer]);
+  return readOrRefuse(() => {
+    const [one] = settled;
+    if (one.status === 'rejected') throw one.reason;
+    return one.value;
+  }, RemoteError);
 }
 
 const listing = suite('any listing of a WebDAV server');

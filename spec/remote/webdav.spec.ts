@@ -241,11 +241,12 @@ reading('an object too large for any memory is refused by its size alone', () =>
   ),
 );
 
-/** Sends `piece` for as long as anybody listens. */
+/** Sends `piece` for as long as anybody listens, after `first`. */
 const endless =
-  (status: number, piece: Buffer): RequestListener =>
+  (status: number, piece: Buffer, first = Buffer.alloc(0)): RequestListener =>
   (_, response) => {
     response.writeHead(status);
+    response.write(first);
     const more = () => {
       while (!response.destroyed && response.write(piece));
     };
@@ -269,6 +270,51 @@ reading('a listing that does not end is refused', () =>
     assert.match(error.message, /larger than any/);
   }),
 );
+
+for (const prefix of ['D:', '']) {
+  reading(`a listing of many objects is read part by part, names beginning with '${prefix}'`, () => {
+    const all = Array.from({ length: 5000 }, (_, n) => `o${n}-${'ä'.repeat(n % 7)}`.replaceAll('ä', '_'));
+    const one = (name: string) => ({ href: `/dav/${name}`, sizeBytes: 7 });
+    const text = multistatus([{ href: '/dav/', sizeBytes: null }, ...all.map(one)]);
+    return withServer(
+      (_, response) =>
+        response.writeHead(207).end(text.replaceAll('D:', prefix).replace('xmlns:=', 'xmlns=')),
+      async (remote) => {
+        const found = await Array.fromAsync(remote.list(''));
+        assert.equal(
+          found.map(({ name }) => name),
+          all,
+        );
+      },
+      { folder: '/dav' },
+    );
+  });
+}
+
+reading('a listing that has no end is not taken for a shorter one', () => {
+  const all = Array.from({ length: 5000 }, (_, n) => ({ href: `/o${n}`, sizeBytes: 7 }));
+  const text = multistatus([{ href: '/', sizeBytes: null }, ...all]);
+  return withServer(
+    (_, response) => response.writeHead(207).end(text.slice(0, -20)),
+    async (remote) => {
+      await failure(Array.fromAsync(remote.list('')));
+    },
+  );
+});
+
+reading('responses without end are refused, whatever they are of', () => {
+  const text = multistatus([{ href: '/x y', sizeBytes: 1 }]);
+  const end = text.lastIndexOf('</');
+  const begin = text.lastIndexOf('<D:response>');
+  return withServer(
+    endless(207, Buffer.from(text.slice(begin, end)), Buffer.from(text.slice(0, begin))),
+    async (remote) => {
+      const error = await failure(Array.fromAsync(remote.list('')));
+      assert.match(error.message, /there are more than 1000 names/);
+    },
+    { maxListed: 1000 },
+  );
+});
 
 reading('folders in folders without end are refused', () =>
   withServer(

@@ -1,12 +1,13 @@
 import { posix } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type DAVResult, parseXML } from 'webdav';
+import type { DAVResult } from 'webdav';
 import { RemoteError } from '../../errors.ts';
 import { type ByteRange, type PutOptions, REPLACED_BY_THEN_MS } from '../remote.ts';
 import type { Page } from '../walk.ts';
 import { type Answer, readPart } from './exchange.ts';
 import { AnswerError, statusFailure } from './failures.ts';
 import { type Found, readFound, readPage } from './listing.ts';
+import { readMultistatus } from './multistatus.ts';
 import { encodePath } from './path.ts';
 import type { Request } from './session.ts';
 import { inTurns } from './turns.ts';
@@ -21,7 +22,7 @@ export interface WebdavCalls {
   download(doing: string, path: string, range: ByteRange | undefined): Promise<Buffer | null>;
   find(doing: string, path: string, signal?: AbortSignal): Promise<Found | null>;
   /** @param root the repository's path, which names in the page are relative to; @param folder one of those, or empty */
-  readFolder(root: string, folder: string): Promise<Page>;
+  readFolder(root: string, folder: string, count: (names: number) => void): Promise<Page>;
   /** That nothing is there is fine. */
   remove(doing: string, path: string, signal?: AbortSignal): Promise<void>;
   /** Makes a folder and those above it; each once, whoever asks. */
@@ -33,9 +34,6 @@ export interface WebdavCalls {
    */
   remakeFolder(path: string): Promise<boolean>;
 }
-
-/** An answer that is larger is parsed by nobody: it would be of some 40,000 objects in one folder. */
-const MAX_XML_BYTES = 32 * 1024 * 1024;
 
 const FORBIDDEN = Symbol('HTTP 403');
 const REFUSED = Symbol('HTTP 405');
@@ -49,14 +47,14 @@ export function webdavCalls(origin: string, request: Request): WebdavCalls {
     path: string,
     depth: 0 | 1,
     signal: AbortSignal | undefined,
-    read: (found: DAVResult) => T,
+    read: (parts: AsyncIterable<DAVResult>) => Promise<T>,
   ) =>
     request(
       { doing, method: 'PROPFIND', path, headers: { Depth: String(depth) }, signal },
       async (answer) => {
         if (NOTHING_THERE.includes(answer.status)) return null;
         requireStatus(doing, answer, [207]);
-        return read(await readMultistatus(doing, answer));
+        return read(readMultistatus(doing, answer.chunks));
       },
     );
 
@@ -159,10 +157,10 @@ export function webdavCalls(origin: string, request: Request): WebdavCalls {
       throw statusFailure(doing, { status: 405, headers: new Headers() });
     },
 
-    async readFolder(root, folder) {
+    async readFolder(root, folder, count) {
       const doing = `list ${folder || 'the repository'}`;
       const path = `${posix.join(root, folder)}/`.replace(/\/+$/, '/');
-      const page = await propfind(doing, path, 1, undefined, (found) => readPage(found, root, folder));
+      const page = await propfind(doing, path, 1, undefined, (parts) => readPage(parts, root, folder, count));
       return page ?? { objects: [], folders: [] };
     },
 
@@ -198,13 +196,4 @@ function incomplete(doing: string, status: number): AnswerError {
 
 function requireStatus(doing: string, answer: Answer, statuses: readonly number[]): void {
   if (!statuses.includes(answer.status)) throw statusFailure(doing, answer);
-}
-
-async function readMultistatus(doing: string, answer: Answer): Promise<DAVResult> {
-  const text = (await readPart(doing, answer, undefined, MAX_XML_BYTES)).toString('utf8');
-  try {
-    return await parseXML(text);
-  } catch (cause) {
-    throw new RemoteError(`${doing}: the server's answer is not WebDAV`, { retryable: false, cause });
-  }
 }

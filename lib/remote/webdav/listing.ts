@@ -4,6 +4,8 @@ import { isName } from '../name.ts';
 import type { RemoteObject } from '../remote.ts';
 import type { Page } from '../walk.ts';
 
+type Response = DAVResult['multistatus']['response'][number];
+
 /** What a PROPFIND of depth 0 says. */
 export type Found = { readonly kind: 'folder' } | { readonly kind: 'object'; readonly sizeBytes: number };
 
@@ -11,27 +13,37 @@ export type Found = { readonly kind: 'folder' } | { readonly kind: 'object'; rea
  * Takes the answer to a PROPFIND of depth 1 for what a stranger wrote: an href that leads anywhere but to a direct child
  * with a proper name is none of ours.
  *
+ * @param parts of the answer, one after another
  * @param root the path of the repository's URL, decoded, without a trailing `/`
  * @param folder without a trailing `/`; empty for the root
+ * @param count told of names as they come in; throws when there are too many
  * @throws RemoteError when not even the folder itself is in the answer: to take that for an empty folder could mean to
  * take a full repository for a new one
  */
-export function readPage(answer: DAVResult, root: string, folder: string): Page {
+export async function readPage(
+  parts: AsyncIterable<DAVResult> | Iterable<DAVResult>,
+  root: string,
+  folder: string,
+  count: (names: number) => void,
+): Promise<Page> {
   const own = folder === '' ? root : `${root}/${folder}`;
-  const objects: RemoteObject[] = [];
-  const folders: string[] = [];
+  const page = { objects: [] as RemoteObject[], folders: [] as string[] };
   let answeredForOwn = false;
-  for (const response of answer.multistatus.response) {
+  const add = (response: Response) => {
     const path = pathOf(response.href);
     if (path === own) answeredForOwn = true;
-    if (path === null || !path.startsWith(`${own}/`)) continue;
+    if (path === null || !path.startsWith(`${own}/`)) return;
     const child = path.slice(own.length + 1);
     const name = folder === '' ? child : `${folder}/${child}`;
-    if (child.includes('/') || !isName(name)) continue;
+    if (child.includes('/') || !isName(name)) return;
     answeredForOwn = true;
     const found = readProperties(response);
-    if (found?.kind === 'folder') folders.push(name);
-    else if (found !== null) objects.push({ name, sizeBytes: found.sizeBytes });
+    if (found?.kind === 'folder') page.folders.push(name);
+    else if (found !== null) page.objects.push({ name, sizeBytes: found.sizeBytes });
+  };
+  for await (const { multistatus } of parts) {
+    count(multistatus.response.length);
+    multistatus.response.forEach(add);
   }
   if (!answeredForOwn) {
     throw new RemoteError(`list ${folder || 'the repository'}: the server answers for another folder`, {
@@ -39,16 +51,21 @@ export function readPage(answer: DAVResult, root: string, folder: string): Page 
       hints: ['A proxy before it may change paths without changing them in its answers.'],
     });
   }
-  return { objects, folders };
+  return page;
 }
 
 /** @returns `null` when the answer says nothing of use */
-export function readFound(answer: DAVResult): Found | null {
-  const [response] = answer.multistatus.response;
-  return response === undefined ? null : readProperties(response);
+export async function readFound(
+  parts: AsyncIterable<DAVResult> | Iterable<DAVResult>,
+): Promise<Found | null> {
+  for await (const { multistatus } of parts) {
+    const [response] = multistatus.response;
+    return response === undefined ? null : readProperties(response);
+  }
+  return null;
 }
 
-function readProperties(response: DAVResult['multistatus']['response'][number]): Found | null {
+function readProperties(response: Response): Found | null {
   const properties = response.propstat?.prop;
   if (properties === undefined || properties === null) return null;
   const type: unknown = properties.resourcetype;
