@@ -37,6 +37,19 @@ backups('are read as they were put', async () => {
   assert.equal(await readBackup(repository, IDS[0]!), header);
 });
 
+for (const sizeBytes of [65_535, 65_536, 65_537, 200_000]) {
+  backups(`of ${sizeBytes} bytes are read whole`, async () => {
+    const repository = repositoryOver();
+    const name = `backups/${IDS[0]}`;
+    await putBackup(repository, headerOf(IDS[0]!, { host: '' }));
+    const without = repository.remote.objects.get(name)!.length;
+    const header = headerOf(IDS[0]!, { host: 'h'.repeat(sizeBytes - without) });
+    await putBackup(repository, header);
+    assert.is(repository.remote.objects.get(name)!.length, sizeBytes);
+    assert.equal(await readBackup(repository, IDS[0]!), header);
+  });
+}
+
 backups('that are not there are null', async () => {
   assert.is(await readBackup(repositoryOver(), IDS[0]!), null);
   assert.is(await readCheckpoint(repositoryOver(), IDS[0]!), null);
