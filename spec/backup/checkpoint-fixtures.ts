@@ -10,7 +10,7 @@ export const FILE_BYTES = 20_000;
 
 /** Content that does not shrink, the same for the same name. */
 function content(name: string): Buffer {
-  let state = [...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) | 0, 7) | 1;
+  let state = ([...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) | 0, 7) << 1) | 1;
   return Buffer.from(
     Uint8Array.from({ length: FILE_BYTES }, () => {
       state ^= state << 13;

@@ -200,6 +200,28 @@ checkpoint('goes with the run that put it, and is not looked for by one that put
   });
 });
 
+for (const [whose, losesJournal] of [
+  ['that has the journal', false],
+  ['whose journal is gone', true],
+] as const) {
+  checkpoint(`that is damaged is told of, and costs a machine ${whose} nothing that was sent`, async () => {
+    await withMachine(async (machine) => {
+      fill(machine.source);
+      await interrupt(machine, { request: { owner: { ...HERE, startedAt: 'long ago' } } });
+      const [name] = [...machine.objects.keys()].filter((one) => one.startsWith('resume/'));
+      machine.objects.set(name!, machine.objects.get(name!)!.subarray(0, -1));
+      if (losesJournal) rmSync(join(machine.folder, 'data'), { recursive: true });
+      const before = packBytes(machine);
+      const { backupId, events, resumed, sentBytes } = await machine.backUp();
+      assert.match(eventOf(events, 'notice').text, `a checkpoint is damaged and not used: open ${name}`);
+      assert.is(resumed, !losesJournal);
+      assert.is(packBytes(machine), before + sentBytes);
+      assert.ok(packBytes(machine) < FILES * FILE_BYTES * 1.1);
+      await assertWhole(machine, backupId);
+    });
+  });
+}
+
 checkpoint('that cannot be removed is left over, and the next backup removes it', async () => {
   await withMachine(async (machine) => {
     fill(machine.source);

@@ -20,6 +20,7 @@ const interrupt = suite('Ctrl-C');
 for (const [name, withPlace, signal] of [
   ['SFTP', withSftp, 'SIGINT'],
   ['WebDAV', withWebdav, 'SIGTERM'],
+  ['SFTP, as of a closed terminal,', withSftp, 'SIGHUP'],
 ] as const) {
   interrupt(
     `${signal} to ${name}: ends with 130 although the line stands still, says how to go on`,
