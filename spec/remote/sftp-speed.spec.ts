@@ -1,11 +1,12 @@
 import { KeyObject, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
-import { Client } from 'ssh2';
+import { Client, type SFTPWrapper } from 'ssh2';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { coalesceWrites } from '../../lib/remote/sftp/coalesce.ts';
 import { quickenPackets } from '../../lib/remote/sftp/packets.ts';
+import { writeFrom } from '../../lib/remote/sftp/write.ts';
 import { withSshd } from '../helpers/sshd.ts';
 
 const speed = suite('what makes SFTP fast');
@@ -132,5 +133,91 @@ function echo(client: Client, bytes: Buffer): Promise<Buffer> {
     });
   });
 }
+
+speed(
+  'what is written is taken from where it lies, and nothing overtakes what waits for the window',
+  async () => {
+    const sent: Buffer[] = [];
+    const session = fakeSession((bytes) => sent.push(bytes));
+    const bytes = randomBytes(250);
+    const handle = Buffer.from('file');
+    writeFrom(session as unknown as SFTPWrapper, handle, bytes, 2 ** 40 + 1, () => {});
+    writeFrom(session as unknown as SFTPWrapper, handle, bytes, 7, () => {});
+    assert.ok(sent.every(({ length }) => length <= session.outgoing.packetSize));
+    assert.is(Buffer.concat(sent).length, 200);
+    for (let opened = 0; session._waitWindow && opened < 10; opened += 1) {
+      session._waitWindow = false;
+      session.outgoing.window += 130;
+      session._chunkcb?.();
+    }
+    assert.equal(session._buffer, []);
+    assert.ok(sent.filter(({ length }) => length > 29).every(({ buffer }) => buffer === bytes.buffer));
+    // As ssh2 would have said it
+    const request = (id: number, offset: bigint) => {
+      const head = Buffer.alloc(29);
+      head.writeUInt32BE(275);
+      head[4] = 6;
+      head.writeUInt32BE(id, 5);
+      head.writeUInt32BE(4, 9);
+      head.write('file', 13);
+      head.writeBigUInt64BE(offset, 17);
+      head.writeUInt32BE(250, 25);
+      return Buffer.concat([head, bytes]);
+    };
+    assert.ok(Buffer.concat(sent).equals(Buffer.concat([request(1, 2n ** 40n + 1n), request(2, 7n)])));
+    assert.equal(Object.keys(session._requests), ['1', '2']);
+  },
+);
+
+/** A session with a window of 200 bytes and packets of 100. */
+function fakeSession(onData: (bytes: Buffer) => void) {
+  return {
+    _protocol: { channelData: (_channel: number, bytes: Buffer) => onData(bytes) },
+    _requests: {} as Record<number, object>,
+    _buffer: [] as Buffer[],
+    _writeReqid: 0,
+    _waitWindow: false,
+    _chunkcb: undefined as (() => void) | undefined,
+    outgoing: { id: 3, state: 'open', packetSize: 100, window: 200 },
+  };
+}
+
+speed('a server with a real window gets all that is written whole', async () => {
+  await withSshd({}, async (server) => {
+    const client = new Client();
+    await new Promise<void>((resolve, reject) => {
+      client.on('error', reject).on('ready', resolve);
+      client.connect({
+        host: server.host,
+        port: server.port,
+        username: server.user,
+        privateKey: readFileSync(server.identityFile),
+      });
+    });
+    try {
+      const sftp = await new Promise<SFTPWrapper>((resolve, reject) => {
+        client.sftp((error, session) => (error ? reject(error) : resolve(session)));
+      });
+      const bytes = randomBytes(9 * 1024 * 1024 + 5);
+      const path = `${server.root}/written`;
+      const handle = await new Promise<Buffer>((resolve, reject) => {
+        sftp.open(path, 'wx', (error, opened) => (error ? reject(error) : resolve(opened)));
+      });
+      const piece = 200_001;
+      await Promise.all(
+        Array.from({ length: Math.ceil(bytes.length / piece) }, (_, index) => {
+          const at = index * piece;
+          return new Promise<void>((resolve, reject) => {
+            const done = (error?: Error | null) => (error ? reject(error) : resolve());
+            writeFrom(sftp, handle, bytes.subarray(at, at + piece), at, done);
+          });
+        }),
+      );
+      assert.ok(readFileSync(path).equals(bytes));
+    } finally {
+      client.end();
+    }
+  });
+});
 
 speed.run();

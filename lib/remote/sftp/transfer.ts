@@ -1,6 +1,7 @@
 import { abortable } from '../../waiting.ts';
 import type { PutOptions } from '../remote.ts';
 import type { SftpChannel } from './channel.ts';
+import { writeFrom } from './write.ts';
 
 /**
  * Bytes asked for or sent and not yet answered, on one channel: the 2 MiB that OpenSSH's window lets through in one
@@ -69,7 +70,10 @@ export async function upload(
   const write = (offset: number, length: number): Request => ({
     bytes: length,
     send: async () => {
-      await channel.request((sftp, done) => sftp.write(handle, buffer, offset, length, offset, done));
+      const piece = buffer.subarray(offset, offset + length);
+      await channel.request((sftp, done) =>
+        writeFrom(sftp, handle, piece, offset, done as (error?: Error | null) => void),
+      );
       sentBytes += length;
       if (signal?.aborted !== true) onSent?.(sentBytes);
     },
