@@ -6,6 +6,7 @@ import { RemoteError } from '../../lib/errors.ts';
 import { abandonRun, unfinishedRuns } from '../../lib/journal/unfinished.ts';
 import type { ProgressEvent } from '../../lib/progress.ts';
 import { memoryRemote } from '../../lib/remote/memory.ts';
+import type { Remote } from '../../lib/remote/remote.ts';
 import { assertRejects } from '../format/fixtures.ts';
 import { failingRemote } from '../helpers/failing-remote.ts';
 import { HERE, machineIn, readBack, repositoryAt, withMachine } from '../helpers/scenario.ts';
@@ -155,6 +156,32 @@ checkpoint(
       assert.match(eventOf(events, 'notice').text, id);
       assert.ok(packBytes(second) < FILES * FILE_BYTES * 1.1);
       await assertWhole(second, backupId);
+    });
+  },
+);
+
+checkpoint(
+  'takes up a twentieth of the time at most: after a slow one the pause is as long as that takes',
+  async () => {
+    await withMachine(async (machine) => {
+      fill(machine.source);
+      const remote = memoryRemote(machine.objects);
+      const puts: { readonly begunAt: number; readonly endedAt: number }[] = [];
+      const second = Promise.withResolvers<void>();
+      const put: Remote['put'] = async (name, bytes, options) => {
+        const begunAt = performance.now();
+        // The files wait for the second checkpoint, as on a slow line.
+        if (name.startsWith('packs/') && bytes.length > 20_000) await second.promise;
+        if (name.startsWith('resume/')) await new Promise((resolve) => setTimeout(resolve, 20));
+        await remote.put(name, bytes, options);
+        if (!name.startsWith('resume/')) return;
+        puts.push({ begunAt, endedAt: performance.now() });
+        if (puts.length === 2) second.resolve();
+      };
+      await machine.backUp({ ...OFTEN, remote: { ...remote, put } });
+      const [one, other] = puts;
+      // Timers count whole milliseconds.
+      assert.ok(other!.begunAt - one!.endedAt >= (one!.endedAt - one!.begunAt) / 0.05 - 2);
     });
   },
 );
