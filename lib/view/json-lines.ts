@@ -43,7 +43,8 @@ export function startJsonLines(terminal: Terminal, { every }: Clock): ProgressVi
 
 /** @returns what the event replaces when it is told again, or `null` when each of its kind matters. */
 function frequentKind(event: ProgressEvent): string | null {
-  if (event.type === 'lane') return `lane ${event.lane}`;
+  // The beginning of each pack is told: whoever reads this knows what was in flight, whatever ends the program.
+  if (event.type === 'lane') return event.pack?.sentBytes === 0 ? null : `lane ${event.lane}`;
   if (event.type === 'source_scanning' && event.files !== undefined) return `source ${event.path}`;
   return FREQUENT.has(event.type) ? event.type : null;
 }

@@ -336,6 +336,19 @@ stream(
   },
 );
 
+stream('tells of each pack at once when a lane begins it', async () => {
+  const { progress, values } = viewing('json');
+  tell(progress, [lane(0, 10), lane(0, 0), lane(0, 20), lane(1, 0)]);
+  const told = values().map(({ lane, pack }) => [lane, (pack as { sent_bytes: number }).sent_bytes]);
+  assert.equal(told, [
+    [0, 10],
+    [0, 0],
+    [0, 20],
+    [1, 0],
+  ]);
+  await progress.close();
+});
+
 stream('drops no failure, however many', async () => {
   const { progress, values } = viewing('json');
   for (let entry = 0; entry < 100; entry += 1) {
