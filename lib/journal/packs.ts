@@ -245,10 +245,15 @@ export function forgetAllPacks(journal: Journal, journalRepository: number): voi
   });
 }
 
-/** Forgets what was learned from indexes, because one of them is gone. Packs that are in none yet stay known. */
-export function forgetIndexedPacks(journal: Journal, journalRepository: number): void {
-  journal.transaction(() => {
+/**
+ * Forgets what was learned from indexes, because one of them is gone. Packs that are in none yet stay known.
+ * @returns the indexes that were seen until now: all of them, whoever has recorded them, are to be read again
+ */
+export function forgetIndexedPacks(journal: Journal, journalRepository: number): Set<string> {
+  return journal.transaction(() => {
+    const seen = seenIndexes(journal, journalRepository);
     deleteIndexedPacks(journal).run({ journalRepository });
     deleteIndexes(journal).run({ journalRepository });
+    return seen;
   });
 }

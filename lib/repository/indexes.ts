@@ -59,9 +59,24 @@ export async function relearnIndexes(
 ): Promise<void> {
   const listed = await listIndexes(repository);
   const there = new Set(listed.map(({ name }) => name));
-  const hasVanished = [...seenIndexes(journal, journalRepository)].some((name) => !there.has(name));
-  if (hasVanished) forgetIndexedPacks(journal, journalRepository);
+  const unlisted = (names: Iterable<string>) => [...names].filter((name) => !there.has(name));
+  if (await hasVanished(unlisted(seenIndexes(journal, journalRepository)), repository)) {
+    // What another process has put and recorded since the listing, or while it was asked for, is forgotten with the rest.
+    const forgotten = forgetIndexedPacks(journal, journalRepository);
+    await concurrently(unlisted(forgotten), CALLS_AT_ONCE, async (name) => {
+      const found = await repository.remote.stat(name);
+      if (found !== null) listed.push(found);
+    });
+  }
   await readIndexes(repository, listed, { journal, journalRepository, onDamaged });
+}
+
+/** A listing is older than what another process has just put, and may lie for a moment. */
+async function hasVanished(names: readonly string[], { remote }: Repository): Promise<boolean> {
+  for (const name of names) {
+    if ((await remote.stat(name)) === null) return true;
+  }
+  return false;
 }
 
 async function listIndexes({ remote }: Repository): Promise<RemoteObject[]> {

@@ -8,6 +8,8 @@ import type { Journal } from '../../lib/journal/database.ts';
 import { chunkLocation, isKnownChunk, knownPacks, packsWithoutIndex } from '../../lib/journal/packs.ts';
 import { rememberRepository } from '../../lib/journal/repositories.ts';
 import type { ProgressEvent } from '../../lib/progress.ts';
+import { listAhead } from '../../lib/remote/ahead.ts';
+import type { Remote } from '../../lib/remote/remote.ts';
 import { putIndexes, syncIndexes } from '../../lib/repository/indexes.ts';
 import { assertRejects, withFlippedBit } from '../format/fixtures.ts';
 import { failingRemote } from '../helpers/failing-remote.ts';
@@ -23,7 +25,7 @@ interface Yard {
   readonly number: number;
   readonly notices: string[];
   readonly hints: string[];
-  reconcile(remote?: Repository['remote'] | ReturnType<typeof failingRemote>): Promise<number>;
+  reconcile(remote?: Remote): Promise<number>;
   known(name: string): boolean;
 }
 
@@ -47,7 +49,7 @@ function yardOf(repository: Repository, journal: Journal, number: number): Yard 
     number,
     notices,
     hints,
-    reconcile: (remote = repository.remote) =>
+    reconcile: (remote: Remote = repository.remote) =>
       reconcilePacks({
         repository: { ...repository, remote },
         journal,
@@ -362,3 +364,61 @@ indexes('that named nothing else are gone', () =>
 );
 
 indexes.run();
+
+/** Another process puts a pack, its index after it, and records both. */
+async function putMore(yard: Yard, name: string): Promise<void> {
+  fill(yard, { [name]: 'known' });
+  await putIndexes(yard.repository, yard.journal, yard.number);
+}
+
+const others = suite('what another process puts, indexes and records');
+
+others('after the remote was listed is not forgotten, nor read again', () =>
+  withYard(async (yard) => {
+    await putMore(yard, 'a');
+    const watched = failingRemote(yard.repository.remote, []);
+    const ahead = listAhead(watched, ['packs/', 'index/']);
+    await new Promise((resolve) => setTimeout(resolve)); // the listings are through
+    await putMore(yard, 'b');
+    assert.is(await yard.reconcile(ahead), 0);
+    assert.equal([yard.known('a'), yard.known('b')], [true, true]);
+    assert.equal(
+      watched.calls.filter((call) => call.startsWith('get ')),
+      [],
+    );
+  }),
+);
+
+others('after that is still known when an index has vanished and the others are read again', () =>
+  withYard(async (yard) => {
+    await putMore(yard, 'a');
+    const [old] = [...(await namedPacks(yard)).keys()];
+    await putMore(yard, 'b');
+    yard.repository.remote.objects.delete(old!);
+    const ahead = listAhead(yard.repository.remote, ['packs/', 'index/']);
+    await new Promise((resolve) => setTimeout(resolve)); // the listings are through
+    await putMore(yard, 'c');
+    assert.is(await yard.reconcile(ahead), 0);
+    assert.equal(['a', 'b', 'c'].map(yard.known), [true, true, true]);
+  }),
+);
+
+others('while a vanished index is asked for is still known', () =>
+  withYard(async (yard) => {
+    await putMore(yard, 'a');
+    const { remote } = yard.repository;
+    const [old] = [...(await namedPacks(yard)).keys()];
+    remote.objects.delete(old!);
+    let asked = 0;
+    const stat = async (name: string) => {
+      asked += 1;
+      if (asked === 1) await putMore(yard, 'b');
+      return remote.stat(name);
+    };
+    assert.is(await yard.reconcile({ ...listAhead(remote, ['packs/']), stat }), 0);
+    assert.equal([yard.known('a'), yard.known('b')], [true, true]);
+    assert.ok(asked > 0);
+  }),
+);
+
+others.run();
