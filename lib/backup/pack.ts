@@ -151,11 +151,11 @@ export function durablePack({ pack }: Batch): DurablePack | null {
 
 /** @returns a function that gives the compressed chunk, or `null` where it is to be stored as it is */
 function createCompressor(overBytes: number): (file: FileInHand, bytes: Buffer) => Buffer | null {
-  let current: FileInHand | null = null;
+  let entry: bigint | null = null; // and not the object: each slab brings one of its own
   let misses = 0;
   return (file, bytes) => {
-    if (file !== current) misses = 0;
-    current = file;
+    if (file.entry !== entry) misses = 0;
+    entry = file.entry;
     if (file.sizeBytes <= overBytes || misses >= MISSES) return null;
     const compressed = compressChunk(bytes);
     misses = compressed === null ? misses + 1 : 0;

@@ -5,6 +5,7 @@ import { PACK_OVERHEAD_BYTES } from '../format/pack.ts';
 import type { Journal } from '../journal/database.ts';
 import { isKnownChunk } from '../journal/packs.ts';
 import { createArrivals } from '../repository/arrivals.ts';
+import { createBatchLimit } from './batch-limit.ts';
 import { createBufferPool } from './buffer-pool.ts';
 import { createKnownChunks } from './known.ts';
 import { packChunks } from './pack.ts';
@@ -14,13 +15,14 @@ import { withThreadJournal } from './thread-journal.ts';
 import { takeTurns } from './turns.ts';
 
 const options = workerData as ThreadOptions;
-const { journalFile, journalRepository, master, chunkSizes, compressOverBytes, link } = options;
+const { journalRepository, master, chunkSizes, compressOverBytes, link } = options;
 const port = parentPort!;
 const keys = repositoryKeys(master);
 const buffers = createBufferPool(
   options.packs,
   options.largestPackBytes + chunkSizes.max + PACK_OVERHEAD_BYTES,
 );
+const limit = createBatchLimit(options.packs);
 const read = createArrivals<FromReader>();
 let { packBytes } = options;
 let stop = () => {};
@@ -33,19 +35,24 @@ port.on('message', (message: ToPacker) => {
   if (message.type === 'stop') return stop();
   packBytes = message.packBytes;
   settle(message.number);
+  limit.settled(message.packs);
   buffers.limit(message.packs);
   if (message.buffer !== null) buffers.giveBack(Buffer.from(message.buffer));
 });
 link.on('message', read.push);
 
-await withThreadJournal(journalFile, tell, (journal) => Promise.race([pack(journal), stopped]));
+await withThreadJournal(options, tell, (journal) => Promise.race([pack(journal), stopped]));
 link.close();
 port.close(); // the last thing that keeps the thread alive
 
 async function pack(journal: Journal): Promise<void> {
   const known = createKnownChunks((id) => isKnownChunk(journal, journalRepository, id));
   settle = known.settle; // the journal knows its chunks from then on
-  const turns = { ready: buffers.ready, arrival: read.wait, during: journal.snapshot };
+  const ready = async () => {
+    await limit.ready();
+    await buffers.ready();
+  };
+  const turns = { ready, arrival: read.wait, during: journal.snapshot };
   for (let firstNumber = 1; ; ) {
     const batches = packChunks(itemsUntilEnd(), {
       keys,
@@ -57,6 +64,7 @@ async function pack(journal: Journal): Promise<void> {
     });
     for await (const batch of takeTurns(batches, turns)) {
       firstNumber = batch.number + 1;
+      limit.made();
       tell({ type: 'batch', batch });
     }
     tell({ type: 'done' });

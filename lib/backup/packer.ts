@@ -14,6 +14,8 @@ import type { ThreadFailure } from './thread-journal.ts';
 /** What the threads are begun with. */
 export interface PackerOptions {
   readonly journalFile: string;
+  /** The run's own in that journal. */
+  readonly claim: string;
   /** Numbers in the journal. */
   readonly journalRepository: number;
   readonly sourceSet: number;
@@ -130,7 +132,7 @@ function startThreads(options: PackerOptions): Threads {
     worker.on('error', arrived.push);
     const exited = new Promise<void>((resolve) => {
       worker.on('exit', () => {
-        arrived.push(new Error(`the thread that is ${name} has ended`));
+        arrived.push(new Error(`the ${name} has ended`));
         resolve();
       });
     });

@@ -16,7 +16,8 @@ import { takeTurns } from './turns.ts';
 /** One is filled, one waits, one is packed. */
 const SLABS = 3;
 
-const { journalFile, journalRepository, sourceSet, master, chunkSizes, link } = workerData as ThreadOptions;
+const options = workerData as ThreadOptions;
+const { journalRepository, sourceSet, master, chunkSizes, link } = options;
 const port = parentPort!;
 const keys = repositoryKeys(master);
 const buffers = createBufferPool(SLABS, slabBytes(chunkSizes));
@@ -30,7 +31,7 @@ port.on('message', (message: ToReader) => (message.type === 'stop' ? stop() : as
 link.on('message', ({ buffer }: SlabEmptied) => buffers.giveBack(Buffer.from(buffer)));
 
 await withThreadJournal(
-  journalFile,
+  options,
   (failure) => port.postMessage(failure),
   (journal) => Promise.race([read(journal), stopped]),
 );

@@ -35,6 +35,9 @@ export interface SlabMemory {
   fill(items: Iterable<ReadItem>): Generator<Slab | null>;
 }
 
+/** Of tiny files a slab would hold hundreds of thousands. */
+const ENOUGH_ITEMS = 4096;
+
 /** Half a chunk more than the largest: what has to be copied from one slab to the next is small beside that. */
 export function slabBytes({ max }: ChunkSizes): number {
   return max + max / 2;
@@ -84,13 +87,14 @@ export function createSlabMemory(keys: RepositoryKeys, takeBuffer: () => Buffer)
         add(item);
         yield before;
         // The thread that packs shall not wait for a whole one.
-        if (item.type !== 'end' || memory.used < memory.bytes.length / 3) continue;
-        memory.renew(memory.used);
+        const isEnough = memory.used >= memory.bytes.length / 3 || items.length >= ENOUGH_ITEMS;
+        if (item.type !== 'end' || !isEnough) continue;
+        memory.renew(memory.bytes.length); // nothing behind is read already
         yield full;
         full = null;
       }
       if (items.length === 0) return;
-      memory.renew(memory.used);
+      memory.renew(memory.bytes.length);
       yield full;
       full = null;
     },

@@ -80,6 +80,7 @@ export function startUploader(deps: UploaderDeps): Uploader {
 
   const packer = createPacker({
     journalFile: journal.file,
+    claim: run.claims.at(-1)!,
     journalRepository: run.journalRepository,
     sourceSet: run.sourceSet,
     master: keys.master,

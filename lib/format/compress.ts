@@ -19,11 +19,13 @@ const MIN_BYTES = 64;
 /** @returns one zstd frame at least 3 % smaller than `bytes`, or `null` where there is none */
 export function compressChunk(bytes: Uint8Array): Buffer | null {
   if (bytes.length < MIN_BYTES) return null;
-  context ??= openContext(createZstdCompress({ params: LEVEL }) as ZstdStream);
+  context ??= openContext(IS_TRIED ? (createZstdCompress({ params: LEVEL }) as ZstdStream) : {});
   const compressed = context(bytes);
   return compressed.length <= bytes.length * WORTHWHILE ? compressed : null;
 }
 
+/** The inside of a Node of another version may end the process when it is given what it does not expect. */
+const IS_TRIED = process.version.startsWith('v24.');
 /** Each thread has one, from its first chunk on. */
 let context: ((bytes: Uint8Array) => Buffer) | null = null;
 
@@ -105,6 +107,7 @@ const SMALL_BYTES = 128 * 1024;
 let decompressor: Decompress | null = null;
 
 function newDecompressor(): ZstdStream {
+  if (!IS_TRIED) return {};
   // What goes wrong shows in what it leaves, and at once.
   return createZstdDecompress({ params: WINDOW }).on('error', () => {}) as ZstdStream;
 }

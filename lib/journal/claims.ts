@@ -65,6 +65,6 @@ export function hasEnded(journal: Journal, { backupId, claims }: Put): boolean {
 }
 
 /** Is it a run of this journal that has put it? */
-export function isKnownClaim(journal: Journal, { claims }: Put): boolean {
+export function isKnownClaim(journal: Journal, { claims }: Pick<Put, 'claims'>): boolean {
   return claims.length > 0 && findClaim(journal).get({ uuid: claims.at(-1)! }) !== undefined;
 }

@@ -42,32 +42,41 @@ export interface OpenedJournal {
 const SCHEMA_VERSION = Object.keys(MIGRATIONS).length;
 /** Another process holds the write lock for one transaction at a time, the longest of which is a migration. */
 const BUSY_TIMEOUT_MS = 30_000;
+const CACHE_BYTES = 32 * 1024 * 1024;
 
 /**
  * Opens the journal, making it (0600, in a folder of 0700) where there is none. A damaged one is moved aside and a new
  * one begun: what it knew is on the remote.
+ * @param options.cacheBytes pages that are held in memory: 32 MiB unless told
  * @param options.check look at the whole file first (`integrity_check`), which takes time that grows with it
  * @throws SkylockError when it is of a newer version (it is left untouched) or the disk does not let us write
  */
 export async function openJournal(
   file: string,
-  { now, check = false }: { readonly now: Date; readonly check?: boolean },
+  {
+    now,
+    check = false,
+    cacheBytes = CACHE_BYTES,
+  }: { readonly now: Date; readonly check?: boolean; readonly cacheBytes?: number },
 ): Promise<OpenedJournal> {
   try {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
     try {
-      return { journal: await open(file, check, now), movedAside: null };
+      return { journal: await open(file, { check, now, cacheBytes }), movedAside: null };
     } catch (error) {
       if (!isDamage(error)) throw error;
       const movedAside = moveAsideIfDamaged(file, now);
-      return { journal: await open(file, false, now), movedAside };
+      return { journal: await open(file, { check: false, now, cacheBytes }), movedAside };
     }
   } catch (error) {
     throw diskError(`open journal ${file}`, error);
   }
 }
 
-async function open(file: string, check: boolean, now: Date): Promise<Journal> {
+async function open(
+  file: string,
+  { check, now, cacheBytes }: { check: boolean; now: Date; cacheBytes: number },
+): Promise<Journal> {
   closeSync(openSync(file, 'a', 0o600)); // SQLite would make it readable by others
   const sqlite = new Database(file, { timeout: BUSY_TIMEOUT_MS });
   let close = (): void => {
@@ -85,7 +94,7 @@ async function open(file: string, check: boolean, now: Date): Promise<Journal> {
     sqlite.pragma('journal_mode = WAL');
     sqlite.pragma('synchronous = FULL');
     sqlite.pragma('foreign_keys = ON');
-    sqlite.pragma('cache_size = -32768');
+    sqlite.pragma(`cache_size = ${-cacheBytes / 1024}`);
     sqlite.pragma('temp_store = MEMORY');
     const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: sqlite }) });
     if (version !== SCHEMA_VERSION) await migrate(db, sqlite);

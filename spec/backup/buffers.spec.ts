@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { createBatchLimit } from '../../lib/backup/batch-limit.ts';
 import { createBufferPool } from '../../lib/backup/buffer-pool.ts';
 import { createKnownChunks } from '../../lib/backup/known.ts';
 import type { Batch } from '../../lib/backup/pack.ts';
@@ -81,6 +82,33 @@ pool('keeps what it has promised when fewer may exist from then on', async () =>
 });
 
 pool.run();
+
+const limit = suite('a limit of batches');
+
+limit('lets one more be made when one is settled, and fewer or more from then on', async () => {
+  const { ready, made, settled } = createBatchLimit(2);
+  for (const _ of [1, 2]) {
+    await ready();
+    made();
+  }
+  let waiting = ready();
+  assert.is(await isSettled(waiting), false, 'two are on their way');
+  settled(1);
+  assert.is(await isSettled(waiting), false, 'one is, and one may be');
+  settled(1);
+  assert.is(await isSettled(waiting), true);
+  made();
+  waiting = ready();
+  assert.is(await isSettled(waiting), false);
+  settled(3);
+  for (const _ of [1, 2, 3]) {
+    await ready();
+    made();
+  }
+  assert.is(await isSettled(ready()), false, 'three are');
+});
+
+limit.run();
 
 const turns = suite('batches that are made turn by turn');
 

@@ -1,10 +1,13 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createBufferPool } from '../../lib/backup/buffer-pool.ts';
+import { createKnownChunks } from '../../lib/backup/known.ts';
+import { packChunks } from '../../lib/backup/pack.ts';
 import type { FileInHand, ReadItem, ReadMemory } from '../../lib/backup/read.ts';
 import { createSlabMemory, type Slab, slabBytes, slabItems } from '../../lib/backup/slabs.ts';
 import { takeTurns } from '../../lib/backup/turns.ts';
 import { chunkId } from '../../lib/format/keys.ts';
+import { RAW } from '../../lib/format/pack-directory.ts';
 import { seededBytes } from '../format/fixtures.ts';
 import { fileInHand, KEYS } from './fixtures.ts';
 
@@ -81,6 +84,46 @@ slabs('end with a file once there is enough in them, and with what is there at t
   const counts = [...fill(read())].filter((slab) => slab !== null).map(({ items }) => items.length);
   assert.equal(counts, [8, 4], 'of files of a chunk and an end each');
 });
+
+slabs('end with a file where there are thousands of items', () => {
+  const { memory, fill } = createSlabMemory(KEYS, () => Buffer.alloc(SLAB));
+  const read = function* () {
+    for (let number = 0; number < 5000; number += 1) {
+      yield* readInto(memory, fileInHand(number), [Buffer.of(number % 256)]);
+    }
+  };
+  const counts = [...fill(read())].filter((slab) => slab !== null).map(({ items }) => items.length);
+  assert.equal(counts, [4096, 4096, 1808]);
+});
+
+slabs(
+  'are packed like what they hold: what does not shrink is tried three times a file, not a slab',
+  async () => {
+    const { memory, fill } = createSlabMemory(KEYS, () => Buffer.alloc(SLAB));
+    const hard = Array.from({ length: 12 }, (_, index) => seededBytes(LARGEST / 2, `hard ${index}`));
+    const soft = Buffer.alloc(LARGEST / 2, 'soft ');
+    const passed = [...fill(readInto(memory, fileInHand(1), [...hard, soft]))]
+      .filter((slab) => slab !== null)
+      .map((slab) => structuredClone(slab, { transfer: [slab.bytes.buffer as ArrayBuffer] }));
+    assert.ok(passed.length > 3, `${passed.length} slabs`);
+    const batches = packChunks(
+      passed.flatMap((slab) => [...slabItems(slab)]),
+      {
+        keys: KEYS,
+        known: createKnownChunks(() => false),
+        takeBuffer: () => Buffer.alloc(1024 * 1024),
+        targetBytes: () => 1024 * 1024,
+        compressOverBytes: 0,
+        firstNumber: 1,
+      },
+    );
+    const entries = [...batches].flatMap((batch) =>
+      typeof batch === 'object' ? (batch?.pack?.entries ?? []) : [],
+    );
+    assert.is(entries.length, 13);
+    assert.is(entries.at(-1)!.compression, RAW);
+  },
+);
 
 slabs('are none where nothing was read', () => {
   const { fill } = createSlabMemory(KEYS, () => Buffer.alloc(SLAB));

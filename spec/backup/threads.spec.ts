@@ -1,8 +1,11 @@
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { withMachine } from '../helpers/scenario.ts';
+import { InterruptedError, SkylockError } from '../../lib/errors.ts';
+import { memoryRemote } from '../../lib/remote/memory.ts';
+import { assertRejects } from '../format/fixtures.ts';
+import { assertHolds, repositoryAt, withMachine } from '../helpers/scenario.ts';
 import { writeTree } from '../helpers/tree.ts';
 
 /** @returns how many threads were begun meanwhile */
@@ -35,6 +38,46 @@ test('are begun when there is something to pack, and not when there is nothing',
     assert.is(await threadsFor(() => machine.backUp()), 0, 'nothing to read in what is new');
     writeFileSync(join(machine.source, 'text'), 'another text');
     assert.is(await threadsFor(() => machine.backUp()), 2, 'a file that was changed');
+  });
+});
+
+test('touch nothing where another journal has come into the place of the one they belong to', async () => {
+  await withMachine(async (machine) => {
+    writeTree(machine.source, { text: 'text' });
+    const replace = () => {
+      for (const suffix of ['', '-wal', '-shm']) rmSync(machine.journalFile + suffix, { force: true });
+    };
+    await assertRejects(
+      () => machine.backUp({ onEvent: ({ type }) => type === 'source_scanning' && replace() }),
+      SkylockError,
+      /^use journal .*: another one has come into its place$/,
+    );
+    assert.equal(
+      [...machine.objects.keys()].filter((name) => /^(packs|backups)\//.test(name)),
+      [],
+    );
+    const { backupId } = await machine.backUp();
+    await assertHolds(repositoryAt(memoryRemote(machine.objects)), backupId, [machine.source]);
+  });
+});
+
+test('can be ended while the sources are still being looked at, and the next run goes on', async () => {
+  await withMachine(async (machine) => {
+    writeTree(
+      machine.source,
+      Object.fromEntries(Array.from({ length: 1200 }, (_, index) => [`${index}`, `text ${index}`])),
+    );
+    const stop = new AbortController();
+    let threads = 0;
+    const onWorker = () => {
+      threads += 1;
+      stop.abort();
+    };
+    process.once('worker', onWorker);
+    await assertRejects(() => machine.backUp({ signal: stop.signal }), InterruptedError, /while scanning/);
+    assert.ok(threads > 0);
+    const { resumed, files } = await machine.backUp();
+    assert.equal([resumed, files], [true, 1200]);
   });
 });
 
