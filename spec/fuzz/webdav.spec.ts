@@ -110,6 +110,20 @@ listing('that unfolds, or is nested without an end, is no trouble', async () => 
   for (const text of [laughs, nested, closed]) await read(text);
 });
 
+listing('that is long, or comes byte by byte, is read in the time it takes', async () => {
+  async function* pieces(bytes: Buffer, pieceBytes: number): AsyncGenerator<Buffer> {
+    for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
+  }
+  const refused = async (text: string, pieceBytes: number) => {
+    const parts = readMultistatus('list', pieces(Buffer.from(text), pieceBytes));
+    assert.is(await answerOrRefuse(Array.fromAsync(parts)), null);
+  };
+  for (const piece of ['<D:multistatus ', '<D:', '</D:response ', '<', ' ', 'a']) {
+    await refused(piece.repeat(2_000_000), Number.POSITIVE_INFINITY);
+  }
+  await refused('<a '.repeat(350_000), 1);
+});
+
 listing.run();
 
 const headers = suite('any header of a WebDAV server');

@@ -6,7 +6,8 @@ const PART_LENGTH = 256 * 1024;
 /** No server says so much of one file. */
 const MAX_RESPONSE_LENGTH = 1024 * 1024;
 
-const BEGIN = /^[\s\S]*?<((?:[\w.-]+:)?multistatus)(?:\s[^>]*)?>/;
+// No piece of it reads past the next tag: what a server sends is looked through in the time of its length.
+const BEGIN = /^[\s\S]*?<((?:[\w.-]+:)?multistatus)(?:\s[^<>]*)?>/;
 const END_OF_RESPONSE = /<\/(?:[\w.-]+:)?response\s*>/g;
 
 /**
@@ -21,9 +22,10 @@ export async function* readMultistatus(
 ): AsyncGenerator<DAVResult, void, void> {
   const decoder = new TextDecoder();
   let [text, begin, end] = ['', '', ''];
+  let enough = partLength;
   for await (const chunk of chunks) {
     text += decoder.decode(chunk, { stream: true });
-    if (text.length < partLength) continue;
+    if (text.length < enough) continue;
     const found = begin === '' ? BEGIN.exec(text) : null;
     if (found !== null) {
       [begin, end] = [found[0], `</${found[1]}>`];
@@ -32,6 +34,8 @@ export async function* readMultistatus(
     const length = begin === '' ? 0 : endOfLastResponse(text);
     if (length > 0) yield await parse(doing, `${begin}${text.slice(0, length)}${end}`);
     text = text.slice(length);
+    // What has been looked through is not looked through again for a few bytes more.
+    enough = text.length + partLength;
     if (text.length > MAX_RESPONSE_LENGTH) {
       throw new RemoteError(`${doing}: the answer is larger than any of a repository`, { retryable: false });
     }
