@@ -1,9 +1,12 @@
-import { DamagedError } from '../errors.ts';
+import { DamagedError, SkylockError } from '../errors.ts';
 import type { BackupHeader } from '../format/backup-header.ts';
 import { backupIdAt } from '../journal/backup-ids.ts';
 import type { Run } from '../journal/runs.ts';
 import { glanceAtCheckpoint, readBackup, removeCheckpoint } from '../repository/backups.ts';
 import type { Repository } from '../repository/repository.ts';
+
+/** Far more machines than begin in one second; a server that has something under every name would be asked without end. */
+const IDS_TRIED = 100;
 
 /** The run of this machine, and what tells its backups from others'. */
 export interface OwnRun {
@@ -54,7 +57,7 @@ export async function isComplete(checkpoint: BackupHeader, repository: Repositor
  * in the same second may have been faster, and each would take the other's place every minute.
  */
 export async function checkpointId(repository: Repository, own: OwnRun): Promise<string> {
-  for (const backupId of idsFrom(own.run)) {
+  for (const backupId of idsFrom(own.run, own.run.backupId)) {
     if (backupId < own.run.backupId) continue;
     const [isFree, checkpoint] = await Promise.all([
       isFreeForBackup(repository, backupId, own),
@@ -62,7 +65,7 @@ export async function checkpointId(repository: Repository, own: OwnRun): Promise
     ]);
     if (isFree && checkpoint !== 'another') return backupId;
   }
-  throw new Error('time has no end');
+  throw noneFree(own.run.backupId);
 }
 
 /**
@@ -74,16 +77,28 @@ export async function removeOwnCheckpoints(
   publishedId: string,
   own: OwnRun,
 ): Promise<void> {
-  for (const backupId of idsFrom(own.run)) {
+  for (const backupId of idsFrom(own.run, publishedId)) {
     const whose = await whoseCheckpoint(repository, backupId, own);
     if (whose === 'own') await removeCheckpoint(repository, backupId);
     if (whose === 'nobody' && backupId >= publishedId) return;
   }
+  throw noneFree(publishedId);
 }
 
-/** @returns the ids from the run's first one on, one second after the other */
-function* idsFrom({ startedAt }: Run): Generator<string> {
-  for (let ms = startedAt.getTime(); ; ms += 1000) yield backupIdAt(new Date(ms));
+/** @returns the ids from the run's first one on, one second after the other: so many as are tried from `fromId` on */
+function* idsFrom({ startedAt }: Run, fromId: string): Generator<string> {
+  for (let [ms, tried] = [startedAt.getTime(), 0]; tried < IDS_TRIED; ms += 1000) {
+    const backupId = backupIdAt(new Date(ms));
+    if (backupId >= fromId) tried += 1;
+    yield backupId;
+  }
+}
+
+function noneFree(fromId: string): SkylockError {
+  return new SkylockError(
+    `find a free backup id: each of the ${IDS_TRIED} from ${fromId} on is taken or damaged on the remote`,
+    { hints: ["'skylock verify' tells what is damaged there."] },
+  );
 }
 
 async function isFreeForBackup(repository: Repository, backupId: string, own: OwnRun): Promise<boolean> {

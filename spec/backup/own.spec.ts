@@ -1,0 +1,102 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { checkpointId, type OwnRun, removeOwnCheckpoints } from '../../lib/backup/own.ts';
+import { SkylockError } from '../../lib/errors.ts';
+import { backupIdAt } from '../../lib/journal/backup-ids.ts';
+import type { Run } from '../../lib/journal/runs.ts';
+import type { Remote } from '../../lib/remote/remote.ts';
+import { assertRejects } from '../format/fixtures.ts';
+import { repositoryOver } from '../repository/fixtures.ts';
+
+const START = new Date('2025-11-07T14:20:30Z');
+const FIRST = backupIdAt(START);
+const idAfter = (seconds: number) => backupIdAt(new Date(START.getTime() + seconds * 1000));
+
+/** @param backupId what the run is called: where another was ready first, it is not what it began with */
+function ownRun(backupId = FIRST): OwnRun {
+  const run: Run = {
+    id: 1,
+    backupId,
+    sourceSet: 1,
+    journalRepository: 1,
+    startedAt: START,
+    resumed: false,
+    totalFiles: null,
+    uploadedFiles: 0,
+    claims: ['ours'],
+    takenOver: [],
+  };
+  return { run, host: 'here', matchKey: Buffer.alloc(32) };
+}
+
+/** A repository whose server has something under every name for which `isThere`; what is asked of it without end fails. */
+function garbageUnder(isThere: (name: string) => boolean) {
+  const { remote, ...rest } = repositoryOver();
+  let calls = 0;
+  const counted = <T>(answer: T): T => {
+    calls += 1;
+    if (calls > 1000) throw new Error('asked without end');
+    return answer;
+  };
+  const given: Remote = {
+    ...remote,
+    get: async (name) => counted(isThere(name) ? Buffer.from('a page that greets you') : null),
+    remove: async () => counted(undefined),
+  };
+  return { ...rest, remote: given };
+}
+
+const NONE_FREE =
+  /^find a free backup id: each of the 100 from \d{8}_\d{6} on is taken or damaged on the remote$/;
+
+const ids = suite('the id of a checkpoint');
+
+ids('is the first whose backup is not damaged, up to the hundredth', async () => {
+  for (const taken of [0, 1, 99]) {
+    const repository = garbageUnder(
+      (name) => name.startsWith('backups/') && name < `backups/${idAfter(taken)}`,
+    );
+    assert.is(await checkpointId(repository, ownRun()), idAfter(taken));
+  }
+});
+
+ids('is not looked for without end where a server has something under every name', async () => {
+  for (const isThere of [() => true, (name: string) => name < `backups/${idAfter(100)}`]) {
+    await assertRejects(() => checkpointId(garbageUnder(isThere), ownRun()), SkylockError, NONE_FREE);
+  }
+});
+
+ids('is found though the run is called by a much later one than it began with', async () => {
+  const later = idAfter(500);
+  assert.is(
+    await checkpointId(
+      garbageUnder(() => false),
+      ownRun(later),
+    ),
+    later,
+  );
+});
+
+ids.run();
+
+const removing = suite('checkpoints of the run');
+
+removing('are not removed without end where a server has something under every name', async () => {
+  const remove = () =>
+    removeOwnCheckpoints(
+      garbageUnder(() => true),
+      FIRST,
+      ownRun(),
+    );
+  await assertRejects(remove, SkylockError, NONE_FREE);
+});
+
+removing('are looked for up to the id that its backup has got, however late', async () => {
+  await removeOwnCheckpoints(
+    garbageUnder(() => false),
+    idAfter(500),
+    ownRun(),
+  );
+});
+
+removing.run();
