@@ -67,7 +67,7 @@ export async function* readFrames<F extends Frame>(
       lacksHeader ? fetchRange(repository, name, HEADER_RANGE, options) : null,
     ]);
     // A copy, so that the first answer need not be held until the last.
-    header ??= first ?? (bytes && Buffer.from(bytes.subarray(0, HEADER_BYTES)));
+    header ??= lacksHeader ? first : bytes && Buffer.from(bytes.subarray(0, HEADER_BYTES));
     if (!bytes || !header) {
       yield* damaged(span.frames, new DamagedError(`read ${name}: it is not on the remote`));
       continue;

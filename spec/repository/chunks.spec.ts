@@ -188,6 +188,29 @@ damaged('is every one of a pack that is not there', () =>
   }),
 );
 
+for (const [what, isGone] of [
+  ['header', (offset: number) => offset === 0],
+  ['frame', (offset: number) => offset > 0],
+] as const) {
+  damaged(`is one of a pack that goes while it is asked for: there is no ${what}`, () =>
+    withBench(async (bench) => {
+      const packed = await putPack(
+        bench,
+        Array.from({ length: 5 }, (_, n) => noise(100_000, String(n))),
+      );
+      const remote: Remote = {
+        ...bench.remote,
+        get: async (name, range) => (isGone(range!.offset) ? null : bench.remote.get(name, range)),
+      };
+      const opened = await read({ ...bench.repository, remote }, packed, [packed.frames[4]!]);
+      assert.equal(
+        opened.map(({ damage }) => damage?.message),
+        [`read ${packed.name}: it is not on the remote`],
+      );
+    }),
+  );
+}
+
 const freeing = suite('memory given back');
 
 freeing('is all of a buffer of its own, and nothing of a shared one', () => {
