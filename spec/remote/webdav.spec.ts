@@ -291,16 +291,55 @@ for (const prefix of ['D:', '']) {
   });
 }
 
-reading('a listing that has no end is not taken for a shorter one', () => {
-  const all = Array.from({ length: 5000 }, (_, n) => ({ href: `/o${n}`, sizeBytes: 7 }));
+for (const count of [2, 5000]) {
+  const all = Array.from({ length: count }, (_, n) => ({ href: `/o${n}`, sizeBytes: 7 }));
   const text = multistatus([{ href: '/', sizeBytes: null }, ...all]);
-  return withServer(
-    (_, response) => response.writeHead(207).end(text.slice(0, -20)),
-    async (remote) => {
-      await failure(Array.fromAsync(remote.list('')));
-    },
+  const end = '</D:multistatus>'.length;
+  for (const [where, left] of [
+    ['inside a tag', 20],
+    ['right after a response', end],
+    ['after two responses', text.length - text.indexOf('<D:response>', text.indexOf('/o0<'))],
+    ['inside its end', 1],
+  ] as const) {
+    for (const isFramed of [true, false]) {
+      const how = isFramed ? 'by the server' : 'with the connection, which may be tried again';
+      reading(`a listing of ${count} that ends ${where} is not taken for a shorter one, ended ${how}`, () =>
+        withServer(
+          (_, response) => {
+            response.useChunkedEncodingByDefault = isFramed;
+            response.writeHead(207).end(text.slice(0, -left));
+          },
+          async (remote) => {
+            const error = await failure(Array.fromAsync(remote.list('')));
+            assert.is(error.retryable, !isFramed, error.message);
+          },
+        ),
+      );
+    }
+  }
+}
+
+for (const [what, change] of [
+  ['without a length is taken when it has its end', (text: string) => text],
+  ['may go on after its end', (text: string) => `${text}\n<!-- made by hand -->\n`],
+  ['may have a space in its end', (text: string) => text.replace('</D:multistatus>', '</D:multistatus\n >')],
+] as const) {
+  reading(`a listing ${what}`, () =>
+    withServer(
+      (_, response) => {
+        response.useChunkedEncodingByDefault = false;
+        const entries = [
+          { href: '/', sizeBytes: null },
+          { href: '/x', sizeBytes: 7 },
+        ];
+        response.writeHead(207).end(change(multistatus(entries)));
+      },
+      async (remote) => {
+        assert.equal(await Array.fromAsync(remote.list('')), [{ name: 'x', sizeBytes: 7 }]);
+      },
+    ),
   );
-});
+}
 
 reading('responses without end are refused, whatever they are of', () => {
   const text = multistatus([{ href: '/x y', sizeBytes: 1 }]);
@@ -389,6 +428,15 @@ reading('only direct children with proper names are listed', () =>
       assert.equal(requests, ['PROPFIND /dav/', 'PROPFIND /dav/folder/'], 'nothing else was asked for');
     },
     { folder: '/dav' },
+  ),
+);
+
+reading('a listing of nothing at all is whole, but no empty repository', () =>
+  withServer(
+    (_, response) => response.writeHead(207).end('<D:multistatus xmlns:D="DAV:" />'),
+    async (remote) => {
+      assert.match((await failure(Array.fromAsync(remote.list('')))).message, /answers for another folder/);
+    },
   ),
 );
 

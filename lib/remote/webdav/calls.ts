@@ -54,7 +54,7 @@ export function webdavCalls(origin: string, request: Request): WebdavCalls {
       async (answer) => {
         if (NOTHING_THERE.includes(answer.status)) return null;
         requireStatus(doing, answer, [207]);
-        return read(readMultistatus(doing, answer.chunks));
+        return read(readMultistatus(doing, answer));
       },
     );
 

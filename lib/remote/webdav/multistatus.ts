@@ -1,5 +1,6 @@
 import { type DAVResult, parseXML } from 'webdav';
 import { RemoteError } from '../../errors.ts';
+import type { Answer } from './exchange.ts';
 
 /** An answer is parsed in parts of about this size: parsed at one go it takes forty times its own. */
 const PART_LENGTH = 256 * 1024;
@@ -8,16 +9,17 @@ const MAX_RESPONSE_LENGTH = 1024 * 1024;
 
 // No piece of it reads past the next tag: what a server sends is looked through in the time of its length.
 const BEGIN = /^[\s\S]*?<((?:[\w.-]+:)?multistatus)(?:\s[^<>]*)?>/;
+const END = /<\/(?:[\w.-]+:)?multistatus\s*>|<(?:[\w.-]+:)?multistatus(?:\s[^<>]*)?\/>/;
 const END_OF_RESPONSE = /<\/(?:[\w.-]+:)?response\s*>/g;
 
 /**
  * Reads the answer to a PROPFIND as it comes in, however long it is: one part after another, each with the responses it holds.
- * @throws RemoteError when it is none, or has no end
+ * @throws RemoteError when it is none, or has no end; retryable when the line may have broken
  * @see RFC 4918, section 13
  */
 export async function* readMultistatus(
   doing: string,
-  chunks: AsyncIterable<Buffer>,
+  { headers, chunks }: Pick<Answer, 'headers' | 'chunks'>,
   partLength = PART_LENGTH,
 ): AsyncGenerator<DAVResult, void, void> {
   const decoder = new TextDecoder();
@@ -40,7 +42,19 @@ export async function* readMultistatus(
       throw new RemoteError(`${doing}: the answer is larger than any of a repository`, { retryable: false });
     }
   }
-  yield await parse(doing, `${begin}${text}${decoder.decode()}`);
+  text += decoder.decode();
+  const hasEnd = END.test(text);
+  // Where the end of the connection is that of the answer, a line that broke looks like one that has said everything.
+  const isFramed = headers.get('content-length') !== null || headers.get('transfer-encoding') !== null;
+  if (!hasEnd && !isFramed) throw endedEarly(doing, true);
+  const last = await parse(doing, `${begin}${text}`);
+  // The parser closes what is open.
+  if (!hasEnd) throw endedEarly(doing, false);
+  yield last;
+}
+
+function endedEarly(doing: string, retryable: boolean): RemoteError {
+  return new RemoteError(`${doing}: the answer ended early`, { retryable });
 }
 
 /** @returns 0 when there is none */
