@@ -125,6 +125,7 @@ function startThreads(options: PackerOptions): Threads {
     const worker = new Worker(threadFile(name), {
       workerData,
       transferList: [link],
+      resourceLimits: { maxYoungGenerationSizeMb: 8 }, // as in bin/skylock
       stdout: false,
       stderr: false,
     });
