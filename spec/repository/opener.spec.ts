@@ -135,4 +135,26 @@ opener('fails what waits for it when it has ended', async () => {
   assert.match(String(failure), /the thread that opens chunks has ended/);
 });
 
+opener('fails all that waits for it when it breaks, and whatever comes later', async () => {
+  const opener = startOpener(keys);
+  const span = sealed([Buffer.from('one')]);
+  const whole = span();
+  const broken = { ...whole, frames: whole.frames.map((frame) => ({ ...frame, position: -1 })) }; // a bug: no frame has it
+  const large = sealed(SIZES.map((size) => randomBytes(size)));
+  const reading = opener.open(large());
+  await reading.next(); // of what was opened at the same time, the rest will not come
+  const waiting = [readAll(opener.open(broken)), readAll(reading), readAll(opener.open(large()))].map(
+    (read) =>
+      read.then(
+        () => 'read',
+        (error: unknown) => String(error),
+      ),
+  );
+  // Whoever was not told when the thread ended would wait for ever.
+  const ended = opener.stop().then(() => new Promise<string>((resolve) => setImmediate(resolve, 'nothing')));
+  for (const read of waiting) assert.match(await Promise.race([read, ended]), /^RangeError: /);
+  const later = await readAll(opener.open(span())).catch((error) => error);
+  assert.instance(later, RangeError);
+});
+
 opener.run();
