@@ -21,9 +21,6 @@ port.on('message', (message: ToOpener) => {
     case 'more':
       answer(message.number);
       break;
-    case 'forget':
-      forget(message.number);
-      break;
     case 'stop':
       port.close(); // the last thing that keeps the thread alive
   }
@@ -38,7 +35,8 @@ function answer(number: number): void {
   while (total < ANSWER_BYTES) {
     const next = span.opened.next();
     if (next.done) {
-      forget(number);
+      spans.delete(number);
+      free(span.bytes);
       break;
     }
     const { chunk, damage: found } = next.value;
@@ -67,11 +65,4 @@ function joined(chunks: readonly Buffer[], total: number): Buffer {
     free(chunk);
   }
   return bytes;
-}
-
-function forget(number: number): void {
-  const span = spans.get(number);
-  if (span === undefined) return;
-  spans.delete(number);
-  free(span.bytes);
 }

@@ -10,7 +10,7 @@ import { damaged, type Frame, free, type OpenedFrame, type SealedSpan } from './
 export interface Opener {
   /**
    * Opens the frames of a stretch of a pack, in their order.
-   * @param span its bytes are the thread's from here on
+   * @param span its bytes are the thread's from here on, until all of it was asked for or the thread ends
    * @returns chunks that are good until the next one is asked for
    */
   open<F extends Frame>(span: SealedSpan<F>): AsyncGenerator<OpenedFrame<F>, void, void>;
@@ -25,8 +25,6 @@ export type ToOpener =
   | { readonly type: 'span'; readonly number: number; readonly span: PassedSpan }
   /** Asks for the next chunks of a span. */
   | { readonly type: 'more'; readonly number: number }
-  /** Nobody wants the rest of it. */
-  | { readonly type: 'forget'; readonly number: number }
   | { readonly type: 'stop' };
 
 /** Chunks one after the other, each as long as its frame says; where there is none, `damage` says why. */
@@ -101,7 +99,6 @@ export function startOpener(options: OpenerOptions): Opener {
         }
       } finally {
         inboxes.delete(number);
-        tell({ type: 'forget', number });
       }
     },
 
