@@ -189,6 +189,24 @@ interrupted('leaves a part that goes when its file is in place by other means', 
   }),
 );
 
+interrupted('leaves parts in any folder, and each is found', () =>
+  withBench(async (bench) => {
+    const folders = ['/s', '/s/one', '/s/one/below', '/s/two'];
+    const stored = folders.flatMap((path) => [folder(path), file(`${path}/z`, noise(100, path))]);
+    const backup = await store(bench, stored);
+    const target = join(bench.folder, 'target');
+    await restoreInto(bench, backup);
+    for (const path of folders) {
+      const leftover = partName(partKey('z'), '999999999-00000000');
+      writeFileSync(join(target, path, leftover), 'x', { mode: 0o600 });
+    }
+    assert.is(parts(target).length, 4);
+    await restoreInto(bench, backup);
+    assert.equal(parts(target), []);
+    assertRestored(target, stored);
+  }),
+);
+
 interrupted('does not touch the part files of a process that is alive', () =>
   withBench(async (bench) => {
     const backup = await store(bench, STORED);
