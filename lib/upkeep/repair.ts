@@ -30,7 +30,7 @@ import {
   type StepDeps,
 } from './repair-step.ts';
 import { rescueChunks } from './rescue-chunks.ts';
-import { entriesOf, listObjects, readIndexes } from './survey.ts';
+import { entriesOf, findMissingPacks, listObjects, readIndexes } from './survey.ts';
 
 export interface RepairSummary {
   readonly dryRun: boolean;
@@ -102,6 +102,7 @@ async function survey(deps: StepDeps): Promise<void> {
   await readIndexes(deps);
   progress({ type: 'checking', what: 'packs' });
   await listObjects(deps);
+  await findMissingPacks(deps);
   markMissingPacks(store);
   await readDirectories(deps);
   if (!readData) return;

@@ -8,11 +8,12 @@ import {
   framesOf,
   type PackContents,
   type StoredPack,
+  storedPacks,
   type VerifyStore,
 } from '../journal/verify-store.ts';
 import { CALLS_AT_ONCE, concurrently } from '../repository/concurrently.ts';
 import { packSha256 } from '../repository/pack-directories.ts';
-import { INDEX_PREFIX, type Repository } from '../repository/repository.ts';
+import { INDEX_PREFIX, packName, type Repository } from '../repository/repository.ts';
 import { damageOf } from './damage.ts';
 
 export interface SurveyDeps {
@@ -84,6 +85,19 @@ export async function listObjects(
     if (sha256 === null) onOther(name);
     else addFoundPack(store, Buffer.from(sha256, 'hex'), sizeBytes);
   }
+}
+
+/**
+ * Asks for each pack by its name that an index tells of and no listing held: to go by a listing that left out what is there
+ * would be to give up what can be read.
+ */
+export async function findMissingPacks({ repository, store, signal }: SurveyDeps): Promise<void> {
+  await concurrently(storedPacks(store), CALLS_AT_ONCE, async ({ name, size, foundSize }) => {
+    if (size === null || foundSize !== null) return;
+    signal.throwIfAborted();
+    const found = await repository.remote.stat(packName(name.toString('hex')));
+    if (found !== null) addFoundPack(store, name, found.sizeBytes);
+  });
 }
 
 /** @returns what indexes, or the pack's own directory, say it holds; `null` when nobody says */

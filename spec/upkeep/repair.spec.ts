@@ -6,6 +6,7 @@ import type { Journal } from '../../lib/journal/database.ts';
 import { claimRun, interruptRun, type Run } from '../../lib/journal/runs.ts';
 import { unfinishedRuns } from '../../lib/journal/unfinished.ts';
 import { memoryRemote } from '../../lib/remote/memory.ts';
+import type { Remote } from '../../lib/remote/remote.ts';
 import { seededBytes } from '../format/fixtures.ts';
 import { failingRemote } from '../helpers/failing-remote.ts';
 import { assertHolds, assertHonest, HERE, repositoryAt } from '../helpers/scenario.ts';
@@ -172,6 +173,25 @@ repairing('of what is whole changes nothing', async () => {
     const { actions, done } = await repairStored(made);
     assert.equal([actions, done], [0, []]);
     assert.equal([...made.objects.keys()], [...made.clean.keys()]);
+  });
+});
+
+repairing('gives up no pack that a listing left out', async () => {
+  await withMade(async (made) => {
+    const [gone, ...hidden] = made.names('packs/');
+    made.objects.delete(gone!);
+    const remote = memoryRemote(made.objects);
+    const forgetful: Remote = {
+      ...remote,
+      async *list(prefix) {
+        for await (const object of remote.list(prefix)) if (!hidden.includes(object.name)) yield object;
+      },
+    };
+    const { lostChunks } = await repairStored(made, { dryRun: true });
+    assert.ok(lostChunks > 0);
+    assert.is((await repairStored(made, {}, forgetful)).lostChunks, lostChunks);
+    assert.equal((await repairStored(made)).done, [], 'the others are in the indexes that were put');
+    for (const name of hidden) assert.is(made.objects.get(name), made.clean.get(name));
   });
 });
 
