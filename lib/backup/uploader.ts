@@ -70,8 +70,9 @@ export function startUploader(deps: UploaderDeps): Uploader {
     largestPackBytes: pace.largestBytes,
     now: () => performance.now(),
     onChange(count) {
-      progress({ type: 'lanes', lanes: count });
+      // In this order: what was told once, resume-status says as well.
       noteLanes(journal, run, count);
+      progress({ type: 'lanes', lanes: count });
     },
   });
   const packs = () => lanes.count() + SPARE_BUFFERS;

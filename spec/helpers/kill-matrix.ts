@@ -45,7 +45,7 @@ const ON_THE_REMOTE = /^(before|after) (fill|name|remove) (temporary object|pack
 /** What no run is without; on the remote alone, what of it happens there. */
 const STEPS = [
   'record migrations',
-  'record source_set run',
+  'record source_set run claim',
   'name state file',
   'copy next state file',
   'fill temporary object',
@@ -114,7 +114,7 @@ async function killAt(moment: string, name: string, bench: Bench, clean: Clean):
     await assertNothingFalse(machine, place, source);
     const durableBytes = bytesOf(place);
     const moments = told(machine);
-    const isClaimed = moments.includes('after record source_set run 1');
+    const isClaimed = moments.includes('after record source_set run claim 1');
     const isComplete = moments.includes('after record run.state 1');
     const [stateFile] = machine.stateFiles().filter((file) => file.endsWith('.json'));
     if (!isComplete) {
