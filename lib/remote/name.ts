@@ -3,9 +3,12 @@ import { RemoteError } from '../errors.ts';
 /** None begins with a dot: servers hide such files from a listing (nginx does), and in a login folder they are not ours. */
 const PART = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
 
+/** Of ours none has more than 80; whoever holds a listing of a stranger's holds no longer ones. */
+export const MAX_NAME_LENGTH = 128;
+
 /** Is it what the port calls a name? */
 export function isName(name: string): boolean {
-  return name.length <= 1024 && name.split('/').every((part) => PART.test(part));
+  return name.length <= MAX_NAME_LENGTH && name.split('/').every((part) => PART.test(part));
 }
 
 /** @throws RemoteError unless `name` is one: it may come from bytes the remote has sent. */

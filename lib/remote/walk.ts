@@ -7,8 +7,11 @@ export interface Page {
   readonly folders: readonly string[];
 }
 
-/** Who holds a listing holds it whole, so it has to end: this is some 20 TB in packs of 5 MiB. */
-export const MAX_LISTED = 4 * 1024 * 1024;
+/**
+ * Who holds a listing holds it whole, some 200 bytes a name, so it has to end. This is 32 TiB in packs of 16 MiB, more than
+ * the largest account one can rent as such; where a line is so slow that packs are of 1 MiB, it is months of sending.
+ */
+export const MAX_LISTED = 2 * 1024 * 1024;
 
 export interface WalkOptions {
   /** Folders that are read at the same time. */

@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { walk } from '../../lib/remote/walk.ts';
+import { MAX_NAME_LENGTH } from '../../lib/remote/name.ts';
+import { MAX_LISTED, walk } from '../../lib/remote/walk.ts';
 import { failure } from './failure.ts';
 
 const walking = suite('a walk through folders');
@@ -34,5 +35,10 @@ for (const maxListed of [5, 6]) {
     assert.is(error.message, 'list the repository: there are more than 5 names');
   });
 }
+
+walking('takes a repository of 20 TB in ordinary packs, and ends before its names fill the memory', () => {
+  assert.ok(MAX_LISTED * 16 * 1024 * 1024 > 20e12);
+  assert.ok(MAX_LISTED * MAX_NAME_LENGTH <= 256 * 1024 * 1024);
+});
 
 walking.run();
