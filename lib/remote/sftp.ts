@@ -2,7 +2,7 @@ import { userInfo } from 'node:os';
 import type { Client, ConnectConfig } from 'ssh2';
 import SftpClient from 'ssh2-sftp-client';
 import { requireName, requirePrefix } from './name.ts';
-import type { Remote } from './remote.ts';
+import { type Remote, SMALL_GET_BYTES } from './remote.ts';
 import type { RemoteSettings } from './settings.ts';
 import type { Authenticator } from './sftp/authentication.ts';
 import { serverChecksums } from './sftp/checksums.ts';
@@ -28,8 +28,6 @@ export interface SftpOptions {
   readonly maxListed?: number;
 }
 
-/** An answer of so much holds nobody up, and needs no channel to itself. */
-const SMALL_BYTES = 64 * 1024;
 /** Folders that are listed at the same time. */
 const LISTINGS = 64;
 
@@ -71,7 +69,7 @@ export async function openSftp(
 
     async get(name, range) {
       requireName(name);
-      const use = range !== undefined && range.length <= SMALL_BYTES ? 'small' : 'transfer';
+      const use = range !== undefined && range.length <= SMALL_GET_BYTES ? 'small' : 'transfer';
       return pool.withChannel(use, (channel) => getFile(channel, `get ${name}`, pathOf(name), range));
     },
 

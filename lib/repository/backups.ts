@@ -7,11 +7,9 @@ import {
   encodeBackupHeader,
 } from '../format/backup-header.ts';
 import { MAX_OBJECT_BYTES, openObject, sealObject } from '../format/envelope.ts';
-import { REPLACED_BY_THEN_MS, type Remote } from '../remote/remote.ts';
+import { REPLACED_BY_THEN_MS, type Remote, SMALL_GET_BYTES } from '../remote/remote.ts';
 import { CALLS_AT_ONCE, concurrently } from './concurrently.ts';
 import { BACKUPS_PREFIX, CHECKPOINTS_PREFIX, type Repository } from './repository.ts';
-
-const ORDINARY_BYTES = 64 * 1024;
 
 /** Backups that are complete, and checkpoints of those that are not: the same header under two prefixes. */
 const PLACES = {
@@ -142,8 +140,8 @@ async function openHeader(
 
 /** Nearly every header comes with the first answer, on any channel there is, and nothing has to be asked before. */
 async function getHeader(remote: Remote, name: string): Promise<Buffer | null> {
-  const start = await remote.get(name, { offset: 0, length: ORDINARY_BYTES });
-  return start === null || start.length < ORDINARY_BYTES ? start : remote.get(name);
+  const start = await remote.get(name, { offset: 0, length: SMALL_GET_BYTES });
+  return start === null || start.length < SMALL_GET_BYTES ? start : remote.get(name);
 }
 
 async function putHeader({ remote, keys }: Repository, state: State, header: BackupHeader): Promise<void> {
