@@ -19,7 +19,7 @@ export interface FetchDeps {
   readonly attempt: (entry: RestoreEntry, work: () => void | Promise<void>) => Promise<void>;
 }
 
-/** Each holds one answer of the remote, of 20 MiB and a chunk at most. */
+/** Each holds one answer of the remote, of 10 MiB and a chunk at most. */
 const PACKS_AT_ONCE = 4;
 /** Of a pack of tiny chunks, so many are looked at together. */
 const FRAMES_AT_ONCE = 4096;

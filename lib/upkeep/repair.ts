@@ -13,7 +13,7 @@ import {
   storedPacks,
   unlistedPacks,
 } from '../journal/verify-store.ts';
-import { concurrently } from '../repository/concurrently.ts';
+import { CALLS_AT_ONCE, concurrently } from '../repository/concurrently.ts';
 import { syncIndexes, writeIndexes } from '../repository/indexes.ts';
 import { readPackDirectory } from '../repository/pack-directories.ts';
 import { packName } from '../repository/repository.ts';
@@ -110,11 +110,9 @@ async function survey(deps: StepDeps): Promise<void> {
   await checkData(everything, createFindings(store), deps);
 }
 
-const READS_AT_ONCE = 4;
-
 /** Packs in no index tell by themselves what they hold. */
 async function readDirectories({ repository, store, signal }: StepDeps): Promise<void> {
-  await concurrently(storedPacks(store), READS_AT_ONCE, async ({ id, name, size, foundSize }) => {
+  await concurrently(storedPacks(store), CALLS_AT_ONCE, async ({ id, name, size, foundSize }) => {
     if (size !== null || foundSize === null) return;
     signal.throwIfAborted();
     const sha256 = name.toString('hex');
