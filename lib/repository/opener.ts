@@ -8,6 +8,8 @@ import { damaged, type Frame, free, type OpenedFrame, type SealedSpan } from './
 
 /** Decrypts, unpacks and verifies chunks in a thread of its own, while this one fetches and writes. */
 export interface Opener {
+  /** Starts the thread, which takes a while, unless that was done: there will be something to open. */
+  begin(): void;
   /**
    * Opens the frames of a stretch of a pack, in their order.
    * @param span its bytes are the thread's from here on, until all of it was asked for or the thread ends
@@ -52,7 +54,23 @@ const NUMBERS = ['position', 'offset', 'storedSize', 'size', 'compression'] as c
 /** A thread that does not end by itself is not waited for. */
 const PATIENCE_MS = 5000;
 
-export function startOpener(options: OpenerOptions): Opener {
+/** An opener that has no thread until there is something to open. */
+export function createOpener(options: OpenerOptions): Opener {
+  let started: StartedOpener | null = null;
+  const thread = () => {
+    started ??= startOpener(options);
+    return started;
+  };
+  return {
+    begin: () => void thread(),
+    open: (span) => thread().open(span),
+    stop: async () => started?.stop(),
+  };
+}
+
+type StartedOpener = Omit<Opener, 'begin'>;
+
+function startOpener(options: OpenerOptions): StartedOpener {
   const worker = new Worker(threadFile(), {
     workerData: options,
     stdout: false,

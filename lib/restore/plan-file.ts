@@ -12,6 +12,7 @@ import {
   type RestorePlan,
   setState,
 } from '../journal/restore-plan.ts';
+import type { Opener } from '../repository/opener.ts';
 import { microseconds, setFileAttributes } from './attributes.ts';
 import type { Compare, Piece } from './compare.ts';
 import { EntryError } from './failure.ts';
@@ -25,6 +26,7 @@ export interface FileDeps extends PlaceDeps {
   readonly parts: Parts;
   readonly tally: Tally;
   readonly compare: Compare;
+  readonly opener: Pick<Opener, 'begin'>;
   readonly journal: Journal;
   /** The repository's number in the journal. */
   readonly journalRepository: number;
@@ -109,7 +111,7 @@ function openFound(path: string, { target }: FileDeps): number | null {
  * @param old open for reading, `null` where nothing is to be taken over
  */
 async function collect(entry: RestoreEntry, old: number | null, deps: FileDeps): Promise<void> {
-  const { plan, parts, tally, compare, pause } = deps;
+  const { plan, parts, tally, compare, opener, pause } = deps;
   let part = parts.adopt(entry);
   let missing = 0;
   try {
@@ -129,7 +131,10 @@ async function collect(entry: RestoreEntry, old: number | null, deps: FileDeps):
       addPiece(plan, id, location, { entry: entry.id, offset, blank: there === 'blank' });
       missing += 1;
     }
-    if (missing > 0) return waitForPieces(plan, entry.id, missing, part !== null);
+    if (missing > 0) {
+      opener.begin(); // ready by the time the other files were looked at
+      return waitForPieces(plan, entry.id, missing, part !== null);
+    }
     const whole = part ?? parts.create(entry);
     part = null; // closed with the putting
     parts.put(entry, whole);

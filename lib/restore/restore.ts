@@ -7,7 +7,7 @@ import { openRestorePlan, type RestoreEntry, type RestorePlan, setState } from '
 import type { Progress } from '../progress.ts';
 import { learnChunks } from '../repository/learn.ts';
 import { readManifest } from '../repository/manifest.ts';
-import { startOpener } from '../repository/opener.ts';
+import { createOpener } from '../repository/opener.ts';
 import type { Repository } from '../repository/repository.ts';
 import { formatCount } from '../units.ts';
 import { abortable, pauser } from '../waiting.ts';
@@ -82,7 +82,7 @@ async function restorePlanned(
   const chosen = await choose(entries, paths, { plan, backupId, pause });
 
   const target = openTarget(request.target);
-  const opener = startOpener(repository.keys); // ready by the time the target was looked at
+  const opener = createOpener(repository.keys);
   const tally = createTally(progress);
   const tag = partTag(request.owner);
   const parts = createParts({ plan, target, tally, overwrite, userId, tag });

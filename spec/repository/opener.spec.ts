@@ -5,7 +5,7 @@ import { HEADER_BYTES } from '../../lib/format/envelope.ts';
 import { chunkId, repositoryKeys } from '../../lib/format/keys.ts';
 import { createPackBuilder } from '../../lib/format/pack.ts';
 import type { Frame, OpenedFrame, SealedSpan } from '../../lib/repository/chunks.ts';
-import { type Opener, startOpener } from '../../lib/repository/opener.ts';
+import { createOpener, type Opener } from '../../lib/repository/opener.ts';
 import { testMaster } from '../format/fixtures.ts';
 
 const keys = repositoryKeys(testMaster());
@@ -48,7 +48,7 @@ function expected(chunks: readonly Buffer[]) {
 }
 
 async function withOpener(use: (opener: Opener) => Promise<void>): Promise<void> {
-  const opener = startOpener(keys);
+  const opener = createOpener(keys);
   try {
     await use(opener);
   } finally {
@@ -128,15 +128,39 @@ opener('goes on with others when the rest of one is not wanted', () =>
   }),
 );
 
+opener('is not there before it is needed, and is started once', async () => {
+  let started = 0;
+  const onWorker = () => {
+    started += 1;
+  };
+  process.on('worker', onWorker);
+  try {
+    await withOpener(async () => {});
+    assert.is(started, 0);
+    await withOpener(async (opener) => {
+      opener.begin();
+      await new Promise(setImmediate); // it is told of a moment later
+      assert.is(started, 1);
+      opener.begin();
+      for (const text of ['one', 'two']) await readAll(opener.open(sealed([Buffer.from(text)])()));
+    });
+    await withOpener(async (opener) => void (await readAll(opener.open(sealed([Buffer.from('one')])()))));
+    assert.is(started, 2);
+  } finally {
+    process.off('worker', onWorker);
+  }
+});
+
 opener('fails what waits for it when it has ended', async () => {
-  const opener = startOpener(keys);
+  const opener = createOpener(keys);
+  opener.begin();
   await opener.stop();
   const failure = await readAll(opener.open(sealed([Buffer.from('one')])())).catch((error) => error);
   assert.match(String(failure), /the thread that opens chunks has ended/);
 });
 
 opener('fails all that waits for it when it breaks, and whatever comes later', async () => {
-  const opener = startOpener(keys);
+  const opener = createOpener(keys);
   const span = sealed([Buffer.from('one')]);
   const whole = span();
   const broken = { ...whole, frames: whole.frames.map((frame) => ({ ...frame, position: -1 })) }; // a bug: no frame has it

@@ -11,6 +11,8 @@ import {
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { ProgressEvent } from '../../lib/progress.ts';
+import type { Remote } from '../../lib/remote/remote.ts';
 import { skipTest } from '../helpers/skip.ts';
 import {
   device,
@@ -358,6 +360,36 @@ again('fetches nothing but the list of entries, and touches no file', () =>
     assert.is(summary.fetchedBytes, 0);
     assert.equal(changes(), before);
     assertRestored(target, stored);
+  }),
+);
+
+again('starts no thread to open chunks; the first one did, before it had an answer', () =>
+  withBench(async (bench) => {
+    const backup = await store(bench, [folder('/s'), file('/s/a', noise(1000))]);
+    let events: string[] = [];
+    const remote: Remote = {
+      ...bench.remote,
+      async get(name, range) {
+        await new Promise(setImmediate); // a thread is told of a moment after its start
+        events.push('answer');
+        return bench.remote.get(name, range);
+      },
+    };
+    const onEvent = ({ type }: ProgressEvent) => {
+      if (type === 'restore_planned') events = [];
+    };
+    const onWorker = () => {
+      events.push('thread');
+    };
+    process.on('worker', onWorker);
+    try {
+      await restoreInto(bench, backup, { remote, onEvent });
+      assert.equal(events, ['thread', 'answer']);
+      await restoreInto(bench, backup, { remote, onEvent });
+      assert.equal(events, []);
+    } finally {
+      process.off('worker', onWorker);
+    }
   }),
 );
 
