@@ -53,14 +53,14 @@ async function readParts(text: string, partLength: number): Promise<void> {
     const bytes = Buffer.from(text);
     for (let at = 0; at < bytes.length; at += PIECE_BYTES) yield bytes.subarray(at, at + PIECE_BYTES);
   }
-  const parts = () => readMultistatus('list packs', { headers, chunks: pieces() }, partLength);
+  const parts = () => readMultistatus('list packs', { headers, chunks: pieces() }, { partLength });
   const page = await answerOrRefuse(readPage(parts(), '/backups', 'packs', () => {}));
   for (const name of page?.folders ?? []) assert.ok(isName(name) && name.startsWith('packs/'));
   for (const { name, sizeBytes } of page?.objects ?? []) {
     assert.ok(isName(name) && name.split('/').length === 2 && name.startsWith('packs/'), name);
     assert.ok(Number.isSafeInteger(sizeBytes) && sizeBytes >= 0);
   }
-  const found = await answerOrRefuse(readFound(parts()));
+  const found = await answerOrRefuse(readFound('look at packs', parts()));
   if (found?.kind === 'object') assert.ok(Number.isSafeInteger(found.sizeBytes) && found.sizeBytes >= 0);
 }
 

@@ -1,4 +1,5 @@
 import type { RequestListener } from 'node:http';
+import { Readable } from 'node:stream';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { RemoteError, UsageError } from '../../lib/errors.ts';
@@ -6,6 +7,7 @@ import { MAX_GET_BYTES, type Remote } from '../../lib/remote/remote.ts';
 import { MAX_LISTED } from '../../lib/remote/walk.ts';
 import { parseChallenges } from '../../lib/remote/webdav/credentials.ts';
 import { connectionFailure, parseRetryAfter } from '../../lib/remote/webdav/failures.ts';
+import { readMultistatus } from '../../lib/remote/webdav/multistatus.ts';
 import { openWebdav } from '../../lib/remote/webdav.ts';
 import { freePort } from '../helpers/free-port.ts';
 import { davInMemory, type HttpServer, multistatus, pathOf, withHttpServer } from '../helpers/http-server.ts';
@@ -354,6 +356,50 @@ reading('responses without end are refused, whatever they are of', () => {
     { maxListed: 1000 },
   );
 });
+
+reading('an answer that goes on with what is no response is refused', () => {
+  const text = multistatus([{ href: '/', sizeBytes: null }]);
+  const begin = text.slice(0, text.lastIndexOf('</'));
+  const nothing = '<a><response></response></a>'.repeat(40_000);
+  return withServer(
+    (_, response) => response.writeHead(207).end(`${begin}${nothing}</D:multistatus>`),
+    async (remote) => {
+      const error = await failure(Array.fromAsync(remote.list('')));
+      assert.not.ok(error.retryable);
+      assert.match(error.message, /answer is not WebDAV/);
+    },
+  );
+});
+
+for (const more of [0, 1]) {
+  reading(
+    `an answer ${more === 0 ? 'as long as' : 'longer than'} any may be is ${more ? 'refused' : 'read'}`,
+    async () => {
+      const text = multistatus([{ href: '/x', sizeBytes: 1 }]) + ' '.repeat(more);
+      const chunks = Readable.from([Buffer.from(text.slice(0, 50)), Buffer.from(text.slice(50))]);
+      const limits = { maxBytes: Buffer.byteLength(text) - more };
+      const parts = Array.fromAsync(readMultistatus('list', { headers: new Headers(), chunks }, limits));
+      if (more === 0) assert.is((await parts).length, 1);
+      else assert.match((await failure(parts)).message, /larger than any/);
+    },
+  );
+}
+
+for (const body of [
+  '<D:multistatus xmlns:D="DAV:"/>',
+  '<D:multistatus xmlns:D="DAV:"><D:x>/</D:x></D:multistatus>',
+]) {
+  reading(`an answer of nothing says not that an object is absent: ${body}`, () =>
+    withServer(
+      (_, response) => response.writeHead(207).end(body),
+      async (remote) => {
+        const error = await failure(remote.stat('x'));
+        assert.not.ok(error.retryable);
+        assert.match(error.message, /^look at x: /);
+      },
+    ),
+  );
+}
 
 reading('folders in folders without end are refused', () =>
   withServer(

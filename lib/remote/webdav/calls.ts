@@ -60,7 +60,8 @@ export function webdavCalls(origin: string, request: Request): WebdavCalls {
 
   const inTurn = inTurns();
 
-  const find: WebdavCalls['find'] = (doing, path, signal) => propfind(doing, path, 0, signal, readFound);
+  const find: WebdavCalls['find'] = (doing, path, signal) =>
+    propfind(doing, path, 0, signal, (parts) => readFound(doing, parts));
 
   const remove: WebdavCalls['remove'] = (doing, path, signal) =>
     request({ doing, method: 'DELETE', path, signal }, async (answer) =>

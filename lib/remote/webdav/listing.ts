@@ -3,6 +3,7 @@ import { RemoteError } from '../../errors.ts';
 import { isName } from '../name.ts';
 import type { RemoteObject } from '../remote.ts';
 import type { Page } from '../walk.ts';
+import { isResponse } from './multistatus.ts';
 
 type Response = DAVResult['multistatus']['response'][number];
 
@@ -54,15 +55,21 @@ export async function readPage(
   return page;
 }
 
-/** @returns `null` when the answer says nothing of use */
+/**
+ * Takes the answer to a PROPFIND of depth 0.
+ * @returns `null` when it says nothing of use
+ * @throws RemoteError when it is of nothing: to take that for an object that is not there would be to believe too much
+ */
 export async function readFound(
+  doing: string,
   parts: AsyncIterable<DAVResult> | Iterable<DAVResult>,
 ): Promise<Found | null> {
   for await (const { multistatus } of parts) {
     const [response] = multistatus.response;
-    return response === undefined ? null : readProperties(response);
+    if (response !== undefined && isResponse(response)) return readProperties(response);
+    break;
   }
-  return null;
+  throw new RemoteError(`${doing}: the server's answer is of nothing`, { retryable: false });
 }
 
 function readProperties(response: Response): Found | null {

@@ -6,6 +6,8 @@ import type { Answer } from './exchange.ts';
 const PART_LENGTH = 256 * 1024;
 /** No server says so much of one file. */
 const MAX_RESPONSE_LENGTH = 1024 * 1024;
+/** A folder of ours that holds a million objects, with a kilobyte said of each; none holds so many. */
+const MAX_ANSWER_BYTES = 1024 * 1024 * 1024;
 
 // No piece of it reads past the next tag: what a server sends is looked through in the time of its length.
 const BEGIN = /^[\s\S]*?<((?:[\w.-]+:)?multistatus)(?:\s[^<>]*)?>/;
@@ -20,12 +22,15 @@ const END_OF_RESPONSE = /<\/(?:[\w.-]+:)?response\s*>/g;
 export async function* readMultistatus(
   doing: string,
   { headers, chunks }: Pick<Answer, 'headers' | 'chunks'>,
-  partLength = PART_LENGTH,
+  { partLength = PART_LENGTH, maxBytes = MAX_ANSWER_BYTES } = {},
 ): AsyncGenerator<DAVResult, void, void> {
   const decoder = new TextDecoder();
   let [text, begin, end] = ['', '', ''];
   let enough = partLength;
+  let bytesLeft = maxBytes;
   for await (const chunk of chunks) {
+    bytesLeft -= chunk.length;
+    if (bytesLeft < 0) throw tooLarge(doing);
     text += decoder.decode(chunk, { stream: true });
     if (text.length < enough) continue;
     const found = begin === '' ? BEGIN.exec(text) : null;
@@ -34,13 +39,16 @@ export async function* readMultistatus(
       text = text.slice(begin.length);
     }
     const length = begin === '' ? 0 : endOfLastResponse(text);
-    if (length > 0) yield await parse(doing, `${begin}${text.slice(0, length)}${end}`);
+    if (length > 0) {
+      const part = await parse(doing, `${begin}${text.slice(0, length)}${end}`);
+      // What ends there is no response to us: an answer of such parts would never be counted.
+      if (!part.multistatus.response.some(isResponse)) throw notWebdav(doing);
+      yield part;
+    }
     text = text.slice(length);
     // What has been looked through is not looked through again for a few bytes more.
     enough = text.length + partLength;
-    if (text.length > MAX_RESPONSE_LENGTH) {
-      throw new RemoteError(`${doing}: the answer is larger than any of a repository`, { retryable: false });
-    }
+    if (text.length > MAX_RESPONSE_LENGTH) throw tooLarge(doing);
   }
   text += decoder.decode();
   const hasEnd = END.test(text);
@@ -51,6 +59,19 @@ export async function* readMultistatus(
   // The parser closes what is open.
   if (!hasEnd) throw endedEarly(doing, false);
   yield last;
+}
+
+/** The parser makes an empty one where there is none. */
+export function isResponse(response: DAVResult['multistatus']['response'][number]): boolean {
+  return response.href !== undefined;
+}
+
+function tooLarge(doing: string): RemoteError {
+  return new RemoteError(`${doing}: the answer is larger than any of a repository`, { retryable: false });
+}
+
+function notWebdav(doing: string, cause?: unknown): RemoteError {
+  return new RemoteError(`${doing}: the server's answer is not WebDAV`, { retryable: false, cause });
 }
 
 function endedEarly(doing: string, retryable: boolean): RemoteError {
@@ -68,6 +89,6 @@ async function parse(doing: string, text: string): Promise<DAVResult> {
   try {
     return await parseXML(text);
   } catch (cause) {
-    throw new RemoteError(`${doing}: the server's answer is not WebDAV`, { retryable: false, cause });
+    throw notWebdav(doing, cause);
   }
 }
