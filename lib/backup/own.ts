@@ -94,6 +94,16 @@ function* idsFrom({ startedAt }: Run, fromId: string): Generator<string> {
   }
 }
 
+/** @returns a function that tells of one id after the other whether another run's backup has it, or one that is damaged */
+export function takenIds(repository: Repository, own: OwnRun): (backupId: string) => Promise<boolean> {
+  let tried = 0;
+  return async (backupId) => {
+    tried += 1;
+    if (tried > IDS_TRIED) throw noneFree(own.run.backupId);
+    return !(await isFreeForBackup(repository, backupId, own));
+  };
+}
+
 function noneFree(fromId: string): SkylockError {
   return new SkylockError(
     `find a free backup id: each of the ${IDS_TRIED} from ${fromId} on is taken or damaged on the remote`,

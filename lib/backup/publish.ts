@@ -11,12 +11,12 @@ import type { Run } from '../journal/runs.ts';
 import { totalsOf } from '../journal/totals.ts';
 import { demoteBrokenFiles, uploadedEntries } from '../journal/uploaded-entries.ts';
 import { pendingFiles, recordUploaded } from '../journal/uploading.ts';
-import { putBackup, readBackup } from '../repository/backups.ts';
+import { putBackup } from '../repository/backups.ts';
 import { repositoryExists } from '../repository/create.ts';
 import { putIndexes } from '../repository/indexes.ts';
 import type { Repository } from '../repository/repository.ts';
 import { cutManifest, type ManifestCounts, manifestEntry } from './manifest.ts';
-import { isOwnBackup } from './own.ts';
+import { takenIds } from './own.ts';
 import { durablePack } from './pack.ts';
 import type { FileInHand } from './read.ts';
 import type { AddressedItem } from './slabs.ts';
@@ -148,9 +148,6 @@ function manifestInHand(): FileInHand {
  * Our own backup, put just before a kill, is put again.
  */
 async function freeId(facts: BackupFacts, { journal, repository, run }: PublishDeps): Promise<string> {
-  const isForeign = async (backupId: string): Promise<boolean> => {
-    const there = await readBackup(repository, backupId);
-    return there !== null && !isOwnBackup(there, { ...facts, run });
-  };
-  return (await isForeign(run.backupId)) ? renameRun(journal, run, isForeign) : run.backupId;
+  const isTaken = takenIds(repository, { ...facts, run });
+  return (await isTaken(run.backupId)) ? renameRun(journal, run, isTaken) : run.backupId;
 }

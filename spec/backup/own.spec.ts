@@ -1,11 +1,14 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { checkpointId, type OwnRun, removeOwnCheckpoints } from '../../lib/backup/own.ts';
+import { checkpointId, type OwnRun, removeOwnCheckpoints, takenIds } from '../../lib/backup/own.ts';
 import { SkylockError } from '../../lib/errors.ts';
 import { backupIdAt } from '../../lib/journal/backup-ids.ts';
 import type { Run } from '../../lib/journal/runs.ts';
+import { memoryRemote } from '../../lib/remote/memory.ts';
 import type { Remote } from '../../lib/remote/remote.ts';
 import { assertRejects } from '../format/fixtures.ts';
+import { assertHolds, repositoryAt, withMachine } from '../helpers/scenario.ts';
+import { writeTree } from '../helpers/tree.ts';
 import { repositoryOver } from '../repository/fixtures.ts';
 
 const START = new Date('2025-11-07T14:20:30Z');
@@ -78,6 +81,37 @@ ids('is found though the run is called by a much later one than it began with', 
 });
 
 ids.run();
+
+const publishing = suite('the id of a backup');
+
+publishing('is the next where something damaged has come under its own', () =>
+  withMachine(async (machine) => {
+    writeTree(machine.source, { text: 'text' });
+    const named: string[] = [];
+    const { backupId } = await machine.backUp({
+      onEvent(event) {
+        if (event.type !== 'backup_started') return;
+        named.push(event.backupId);
+        machine.objects.set(`backups/${event.backupId}`, Buffer.from('a page that greets you'));
+      },
+    });
+    assert.ok(backupId > named[0]!, `${backupId} after ${named[0]}`);
+    await assertHolds(repositoryAt(memoryRemote(machine.objects)), backupId, [machine.source]);
+  }),
+);
+
+publishing('is not looked for without end where a server has something under every name', async () => {
+  const isTaken = takenIds(
+    garbageUnder(() => true),
+    ownRun(),
+  );
+  const findFree = async () => {
+    for (let seconds = 0; await isTaken(idAfter(seconds)); seconds += 1);
+  };
+  await assertRejects(findFree, SkylockError, NONE_FREE);
+});
+
+publishing.run();
 
 const removing = suite('checkpoints of the run');
 
