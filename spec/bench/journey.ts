@@ -1,4 +1,5 @@
 /** Backs up, backs up again, restores: with one tool after the other, each to an empty place, round by round. */
+import { randomUUID } from 'node:crypto';
 import { appendFileSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -91,11 +92,13 @@ async function goRounds(journey: Journey, cases: readonly Case[], way: Way, benc
 
 async function goOnce(journey: Journey, tool: Tool, { data, place, line }: Way, bench: Bench): Promise<void> {
   const account = await openAccount(tool, place, bench);
-  const target = join(bench.folder, 'restored');
+  // A new folder each time, and none is removed before the end: for a minute after many files were removed, ext4 takes
+  // ten times as long to make others.
+  const target = join(bench.folder, 'restored', randomUUID());
+  await mkdir(target, { recursive: true });
   for (const step of journey.steps) {
     const command = step === 'restore' ? account.restore(target) : account.backup(data.path);
     if (command === null || (step !== 'first' && tool.name === 'tar')) continue;
-    await emptyFolder(target);
     const undo = step === 'changed' ? changeOneFile(data.path) : () => {};
     try {
       const sample = await measureRun(
@@ -108,7 +111,6 @@ async function goOnce(journey: Journey, tool: Tool, { data, place, line }: Way, 
       bench.say(`${journey.id} · ${STEP_TITLES[step]} · ${tool.title}: ${formatMs(sample.wallMs)}`);
     } finally {
       undo();
-      await emptyFolder(target);
     }
   }
   await emptyFolder(place.folder);
