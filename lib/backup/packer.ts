@@ -1,11 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { SkylockError } from '../errors.ts';
 import type { ChunkSizes } from '../format/chunker.ts';
 import type { MasterKey } from '../format/keys.ts';
 import type { PathRange } from '../journal/uploading.ts';
 import { bufferOf, createArrivals } from '../repository/arrivals.ts';
+import { startThread } from '../repository/thread.ts';
 import type { Batch, EndedFile, Piece } from './pack.ts';
 import type { FileInHand } from './read.ts';
 import type { Slab } from './slabs.ts';
@@ -114,38 +113,22 @@ interface Threads {
   stop(): Promise<void>;
 }
 
-/** A thread that waits for a disk that does not answer is not waited for. */
-const PATIENCE_MS = 5000;
-
 function startThreads(options: PackerOptions): Threads {
   const arrived = createArrivals<FromPacker | Error>();
   const { port1, port2 } = new MessageChannel();
-  const start = (name: string, link: MessagePort) => {
-    const workerData: ThreadOptions = { ...options, link };
-    const worker = new Worker(threadFile(name), {
-      workerData,
-      transferList: [link],
-      resourceLimits: { maxYoungGenerationSizeMb: 8 }, // as in bin/skylock
-      stdout: false,
-      stderr: false,
+  const start = <Message>(url: URL, link: MessagePort) =>
+    startThread<Message, FromPacker>(url, {
+      workerData: { ...options, link } satisfies ThreadOptions,
+      transfer: [link],
+      youngGenerationMb: 8, // as in bin/skylock
+      onAnswer: arrived.push,
+      onEnd: arrived.push,
     });
-    worker.on('message', arrived.push);
-    worker.on('error', arrived.push);
-    const exited = new Promise<void>((resolve) => {
-      worker.on('exit', () => {
-        arrived.push(new Error(`the ${name} has ended`));
-        resolve();
-      });
-    });
-    return { worker, exited };
-  };
-  const reader = start('reader-thread', port1);
-  const packer = start('packer-thread', port2);
-  const both = [reader, packer];
-
+  const reader = start<ToReader>(new URL('./reader-thread', import.meta.url), port1);
+  const packer = start<ToPacker>(new URL('./packer-thread', import.meta.url), port2);
   return {
-    tellReader: (message) => reader.worker.postMessage(message),
-    tellPacker: (message) => packer.worker.postMessage(message),
+    tellReader: reader.tell,
+    tellPacker: packer.tell,
     async next() {
       await arrived.wait();
       const message = arrived.take()!;
@@ -153,19 +136,9 @@ function startThreads(options: PackerOptions): Threads {
       return message;
     },
     async stop() {
-      // Asked first: a thread that is terminated while it sets up zstd takes the whole process with it.
-      for (const { worker } of both) worker.postMessage({ type: 'stop' } satisfies ToReader & ToPacker);
-      const exited = Promise.all(both.map((one) => one.exited));
-      await Promise.race([exited, sleep(PATIENCE_MS, undefined, { ref: false })]);
-      await Promise.all(both.map(({ worker }) => worker.terminate()));
+      await Promise.all([reader.stop(), packer.stop()]);
     },
   };
-}
-
-/** Beside this file, in the sources as in what is built from them. */
-function threadFile(name: string): string {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  return fileURLToPath(new URL(`./${name}.${extension}`, import.meta.url));
 }
 
 /** Passing threads turns every Buffer into a plain Uint8Array. */

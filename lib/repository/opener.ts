@@ -1,10 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import { DamagedError } from '../errors.ts';
 import { CHUNK_ID_BYTES, type MasterKey } from '../format/keys.ts';
 import { type Arrivals, bufferOf, createArrivals } from './arrivals.ts';
 import { damaged, type Frame, free, type OpenedFrame, type SealedSpan } from './chunks.ts';
+import { startThread } from './thread.ts';
 
 /** Decrypts, unpacks and verifies chunks in a thread of its own, while this one fetches and writes. */
 export interface Opener {
@@ -51,8 +49,6 @@ export interface PassedSpan {
 
 /** Of each frame, in this order. */
 const NUMBERS = ['position', 'offset', 'storedSize', 'size', 'compression'] as const;
-/** A thread that does not end by itself is not waited for. */
-const PATIENCE_MS = 5000;
 
 /** An opener that has no thread until there is something to open. */
 export function createOpener(options: OpenerOptions): Opener {
@@ -71,29 +67,18 @@ export function createOpener(options: OpenerOptions): Opener {
 type StartedOpener = Omit<Opener, 'begin'>;
 
 function startOpener(options: OpenerOptions): StartedOpener {
-  const worker = new Worker(threadFile(), {
-    workerData: options,
-    stdout: false,
-    stderr: false,
-    // What it makes is passed on at once: room for more would only be filled.
-    resourceLimits: { maxYoungGenerationSizeMb: 4 },
-  });
   /** Of each span that is being opened. */
   const inboxes = new Map<number, Arrivals<FromOpener | Error>>();
   let broken: Error | null = null;
-  const breakDown = (error: Error) => {
-    broken ??= error;
-    for (const inbox of inboxes.values()) inbox.push(error);
-  };
-  worker.on('message', (answer: FromOpener) => inboxes.get(answer.number)?.push(answer));
-  worker.on('error', breakDown);
-  const exited = new Promise<void>((resolve) => {
-    worker.on('exit', () => {
-      breakDown(new Error('the thread that opens chunks has ended'));
-      resolve();
-    });
+  const { tell, stop } = startThread<ToOpener, FromOpener>(new URL('./opener-thread', import.meta.url), {
+    workerData: options,
+    youngGenerationMb: 4, // what it makes is passed on at once: room for more would only be filled
+    onAnswer: (answer) => inboxes.get(answer.number)?.push(answer),
+    onEnd(error) {
+      broken ??= error;
+      for (const inbox of inboxes.values()) inbox.push(error);
+    },
   });
-  const tell = (message: ToOpener, transfer: ArrayBuffer[] = []) => worker.postMessage(message, transfer);
   let spans = 0;
 
   return {
@@ -120,19 +105,8 @@ function startOpener(options: OpenerOptions): StartedOpener {
       }
     },
 
-    async stop() {
-      // Asked first: a thread that is terminated while it sets up zstd takes the whole process with it.
-      tell({ type: 'stop' });
-      await Promise.race([exited, sleep(PATIENCE_MS, undefined, { ref: false })]);
-      await worker.terminate();
-    },
+    stop,
   };
-}
-
-/** Beside this file, in the sources as in what is built from them. */
-function threadFile(): string {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  return fileURLToPath(new URL(`./opener-thread.${extension}`, import.meta.url));
 }
 
 function passedSpan({ name, header, bytes, range, frames }: SealedSpan<Frame>): PassedSpan {

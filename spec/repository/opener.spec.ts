@@ -156,7 +156,7 @@ opener('fails what waits for it when it has ended', async () => {
   opener.begin();
   await opener.stop();
   const failure = await readAll(opener.open(sealed([Buffer.from('one')])())).catch((error) => error);
-  assert.match(String(failure), /the thread that opens chunks has ended/);
+  assert.match(String(failure), /opener-thread has ended/);
 });
 
 opener('fails all that waits for it when it breaks, and whatever comes later', async () => {
