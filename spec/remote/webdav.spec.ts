@@ -1,4 +1,4 @@
-import type { RequestListener } from 'node:http';
+import type { RequestListener, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -752,6 +752,88 @@ login('the password is asked for once, however many calls find that the server w
   });
   assert.is(asked, 1);
   assert.ok(seen.filter((authorization) => authorization === 'none').length > 1);
+});
+
+const SIX = ['a', 'b', 'c', 'd', 'e', 'f'];
+
+login(
+  'a password that is wrong is shown once, however many calls are made at the same time or later',
+  async () => {
+    const seen: string[] = [];
+    const password = async () => 'wrong';
+    await withPassword(guarded('Basic realm="x"', seen), 'anna@', password, async (remote) => {
+      const errors = await Promise.all(SIX.map((name) => failure(remote.get(name))));
+      for (const error of [...errors, await failure(remote.get('x'))]) {
+        assert.not.ok(error.retryable);
+        assert.match(error.message, /the user name or the password is wrong \(HTTP 401\)/);
+      }
+    });
+    assert.is(seen.filter((authorization) => authorization !== 'none').length, 1);
+  },
+);
+
+for (const [what, fail] of [
+  ['does not answer, and its line breaks', (response: ServerResponse) => response.destroy()],
+  ['is too busy', (response: ServerResponse) => response.writeHead(503).end()],
+] as const) {
+  login(`a password nobody was let in by is shown by another call where the server ${what}`, async () => {
+    const guard = guarded('Basic realm="x"', []);
+    let [shown, shownMeanwhile] = [0, 0];
+    let isAsked = () => {};
+    const moody: RequestListener = (request, response) => {
+      if (request.headers.authorization === undefined) return guard(request, response);
+      shown += 1;
+      isAsked();
+      if (shown > 1) return guard(request, response);
+      // Time for the others to come, if they did not wait.
+      return setTimeout(() => {
+        shownMeanwhile = shown;
+        fail(response);
+      }, 100);
+    };
+    await withPassword(
+      moody,
+      'anna@',
+      async () => SECRET,
+      async (remote) => {
+        const stop = new AbortController();
+        const first = failure(remote.get('a'));
+        await new Promise<void>((resolve) => {
+          isAsked = resolve;
+        });
+        const others = SIX.map((name) => remote.get(name));
+        const { signal } = stop;
+        const aborted = remote.put('x', Buffer.alloc(1), { signal }).catch((error: unknown) => error);
+        stop.abort(new Error('enough'));
+        assert.is(await aborted, signal.reason);
+        assert.ok((await first).retryable);
+        assert.equal(await Promise.all(others), Array(6).fill(null));
+      },
+    );
+    assert.is(shownMeanwhile, 1);
+  });
+}
+
+login('a password that is right lets the others in as soon as the server has said so', async () => {
+  const guard = guarded('Basic realm="x"', []);
+  let finish = () => {};
+  const slow: RequestListener = (request, response) => {
+    if (request.headers.authorization === undefined || pathOf(request) !== '/slow')
+      return guard(request, response);
+    response.writeHead(200).write('be');
+    finish = () => response.end('gins');
+  };
+  await withPassword(
+    slow,
+    'anna@',
+    async () => SECRET,
+    async (remote) => {
+      const first = remote.get('slow');
+      await Promise.all(SIX.map((name) => remote.get(name)));
+      finish();
+      assert.is(String(await first), 'begins');
+    },
+  );
 });
 
 login('a server that wants no password gets none', async () => {

@@ -6,6 +6,7 @@ import type { Agents } from './agents.ts';
 import { type Authorize, authorizer, type Challenge, parseChallenges } from './credentials.ts';
 import type { Answer, Exchange, Send } from './exchange.ts';
 import { statusFailure } from './failures.ts';
+import { firstLogin } from './first-login.ts';
 import { encodePath } from './path.ts';
 
 /** One exchange with the server, on a connection that is kept. */
@@ -29,7 +30,7 @@ export function session(
   const user = decodeURIComponent(url.username);
   let asking: Promise<string | null> | null = null;
   let authorize: Authorize | null = null;
-  let hasWorked = false;
+  const login = firstLogin();
 
   const logIn = async (doing: string, challenges: readonly Challenge[]): Promise<Authorize> => {
     asking ??= user === '' ? Promise.resolve(null) : settings.password();
@@ -43,29 +44,33 @@ export function session(
   };
 
   return async (request, read) => {
-    const attempt = (by: Authorize | null) =>
-      perform(sender(client, by), request, async (answer) =>
-        answer.status === 401
-          ? { challenge: answer.headers.get('www-authenticate') ?? '' }
-          : { result: await read(answer) },
-      );
-    // The first try may find that a password is wanted, the second that a nonce has got stale.
-    for (let triesLeft = 3; ; triesLeft -= 1) {
-      const used = authorize;
-      const outcome = await attempt(used);
+    const attempt = async (by: Authorize | null, isLast: boolean) => {
+      const outcome = await perform(sender(client, by), request, async (answer) => {
+        if (answer.status === 401) return { challenge: answer.headers.get('www-authenticate') ?? '' };
+        if (by !== null && answer.status < 400) login.worked();
+        return { result: await read(answer) };
+      });
       if (outcome.challenge === undefined) {
-        hasWorked ||= used !== null;
-        return outcome.result;
+        if (by !== null) login.worked();
+        return { result: outcome.result };
       }
       const challenges = parseChallenges(outcome.challenge);
       const isStale = challenges.some(
         ({ scheme, parameters }) =>
-          scheme === 'digest' && (hasWorked || /^true$/i.test(parameters.stale ?? '')),
+          scheme === 'digest' && (login.hasWorked || /^true$/i.test(parameters.stale ?? '')),
       );
-      if (triesLeft === 1 || (used !== null && !isStale)) {
-        throw refusedLogin(request.doing, hasWorked);
+      if (isLast || (by !== null && !isStale)) {
+        throw login.refused(refusedLogin(request.doing, login.hasWorked));
       }
-      const made = await logIn(request.doing, challenges);
+      return { challenges };
+    };
+    // The first try may find that a password is wanted, the second that a nonce has got stale.
+    for (let triesLeft = 3; ; triesLeft -= 1) {
+      const used = authorize;
+      const once = () => attempt(used, triesLeft === 1);
+      const outcome = await (used === null ? once() : login.offer(once, request.signal));
+      if ('result' in outcome) return outcome.result;
+      const made = await logIn(request.doing, outcome.challenges);
       // Another call may have been quicker; its nonce is as good.
       if (authorize === used) authorize = made;
     }
