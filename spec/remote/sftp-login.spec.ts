@@ -275,6 +275,20 @@ login('with more keys than the server has patience for says what to do', () =>
   }),
 );
 
+login('with a few keys that were named, and after which the server hangs up, says to name another', () =>
+  withSshd({ config: ['MaxAuthTries 2'] }, async (server) => {
+    const identityFiles = ['a', 'b', 'c'].map((name) => join(server.home, name));
+    for (const file of identityFiles) makeKey(file, 'ed25519');
+    await withRemote(server, { identityFiles }, async (remote) => {
+      const error = await failure(remote.get('x'));
+      assert.is(error.retryable, false);
+      assert.match(error.message, /refused were/);
+      assert.match(told(error), /SKYLOCK_SSH_IDENTITY/);
+      assert.not.match(told(error), /The server takes/);
+    });
+  }),
+);
+
 login('with a key of the agent works', () =>
   withSshd({}, async (server) => {
     await withAgent(server, [server.identityFile], async (agentSocket) => {

@@ -65,7 +65,8 @@ export function refusedLogin(where: string, attempt: Attempt, before: boolean): 
   const reasons = [tried, ...(notes.length > 0 ? [`not usable: ${notes.join(', ')}`] : [])].join('; ');
   const hints = [
     ...(allowed.length > 0 ? [`The server takes: ${allowed.join(', ')}.`] : []),
-    ...(allowed.includes('publickey')
+    // A server that hangs up on the keys it is shown first has not said what it takes: keys, for it has looked at them.
+    ...(allowed.includes('publickey') || (allowed.length === 0 && offered.length > 0)
       ? [
           'Name a key with SKYLOCK_SSH_IDENTITY, or with IdentityFile in ~/.ssh/config, and put its public half on the server.',
         ]
