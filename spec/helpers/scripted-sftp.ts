@@ -20,6 +20,8 @@ export interface Script {
   readonly answer?: (what: string) => number | string | undefined;
   /** Channels it opens on a connection. */
   readonly maxChannels?: number;
+  /** What it does when it is asked for more; refuses unless told. */
+  readonly tooMany?: 'hangs up' | 'says nothing';
   /** What the next part of a folder holds: names, those of folders ending in `/`. Every folder is there, and none ends. */
   readonly list?: (path: string) => readonly string[];
   /** What its shell says to a command, ending it without a status; without this it has no shell. */
@@ -58,7 +60,11 @@ export async function withScriptedSftp(
       client.on('session', (accept, reject) => {
         channels += 1;
         state.requests.push('channel');
-        if (channels > (script.maxChannels ?? Number.POSITIVE_INFINITY)) return reject();
+        if (channels > (script.maxChannels ?? Number.POSITIVE_INFINITY)) {
+          if (script.tooMany === 'hangs up') return client.end();
+          if (script.tooMany === 'says nothing') return;
+          return reject();
+        }
         const session = accept();
         session.on('sftp', (acceptSftp) => serve(acceptSftp(), script, state));
         const { command } = script;

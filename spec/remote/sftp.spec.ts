@@ -366,6 +366,50 @@ lanes('ask once for what a server refuses', () =>
   ),
 );
 
+lanes('ask once for what a server hangs up over', () =>
+  withScriptedSftp({ maxChannels: 1, tooMany: 'hangs up' }, (server) =>
+    withRemote(server, { settings: { lanes: 4, maxConnections: 1 } }, async (remote) => {
+      const puts = () => Array.from({ length: 8 }, (_, n) => remote.put(`p${n}`, Buffer.alloc(100_000)));
+      await Promise.allSettled(puts());
+      for (let time = 0; time < 3; time += 1) await Promise.all(puts());
+      assert.is(server.requests.filter((asked) => asked === 'channel').length, 3);
+      assert.is(server.ciphers.length, 2, 'two connections were made');
+    }),
+  ),
+);
+
+for (const [what, tooMany, connections] of [
+  ['refused', undefined, 1],
+  ['hung up over', 'hangs up', null],
+  ['did not answer', 'says nothing', 2],
+] as const) {
+  lanes(`ask again after a while for a channel that the server ${what} once`, () => {
+    let maxChannels = 1;
+    const script = {
+      get maxChannels() {
+        return maxChannels;
+      },
+      ...(tooMany && { tooMany }),
+    };
+    return withScriptedSftp(script, (server) => {
+      const given = {
+        settings: { lanes: 4, maxConnections: 1 },
+        options: { askAgainMs: 20, silenceMs: 200 },
+      };
+      return withRemote(server, given, async (remote) => {
+        const asked = () => server.requests.filter((request) => request === 'channel').length;
+        const puts = () => Array.from({ length: 4 }, (_, n) => remote.put(`p${n}`, Buffer.alloc(MIB)));
+        while (asked() < 2) await Promise.allSettled(puts());
+        maxChannels = 4;
+        // Where it says nothing, it takes a while until that is noticed.
+        for (const before = asked(); asked() < before + 2; ) await Promise.allSettled(puts());
+        await Promise.all(puts());
+        if (connections !== null) assert.is(server.ciphers.length, connections);
+      });
+    });
+  });
+}
+
 lanes('ask again for a second connection after the first has ended', () => {
   let strict = true;
   let letIn = 0;

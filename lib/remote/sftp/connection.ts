@@ -6,7 +6,7 @@ import { type Authenticator, authenticate, MANY_OFFERS, refusedLogin } from './a
 import { SftpChannel } from './channel.ts';
 import { coalesceWrites } from './coalesce.ts';
 import { runCommand } from './command.ts';
-import { connectionFailure, isTooMany } from './failures.ts';
+import { connectionFailure, isRefusedSession, isTooMany } from './failures.ts';
 import type { HostKeyChecker } from './host-key.ts';
 import { quickenPackets } from './packets.ts';
 
@@ -33,7 +33,10 @@ export interface ConnectDeps {
 export interface Connection {
   readonly channels: ReadonlySet<SftpChannel>;
   readonly ended: boolean;
-  /** @returns another channel, or `null` when the server does not want one more on this connection. */
+  /**
+   * @returns another channel, or `null` when the server does not want one more on this connection.
+   * @throws RemoteError when the connection ends over it, as when there is no answer
+   */
   openChannel(): Promise<SftpChannel | null>;
   end(error: RemoteError): void;
 }
@@ -205,26 +208,32 @@ function establish(client: Client, first: SFTPWrapper, socket: Socket, deps: Con
       return ended !== null;
     },
     async openChannel() {
-      const sftp = await openSession(client, silenceMs);
-      if (ended !== null) throw ended;
-      return sftp === null ? null : adopt(sftp);
+      try {
+        return adopt(await openSession(client, where, CHANNEL_PATIENCE * silenceMs));
+      } catch (error) {
+        if (ended !== null) throw ended;
+        if (isRefusedSession(error)) return null;
+        end(connectionFailure(`talk to ${where}`, error));
+        throw ended ?? error;
+      }
     },
     end,
   };
 }
 
-/** @returns `null` when the server refuses, or does not answer in time. */
-function openSession(client: Client, timeoutMs: number): Promise<SFTPWrapper | null> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(null), timeoutMs);
-    const done = (sftp: SFTPWrapper | null) => {
+/** @throws ssh2's error, or that the server does not answer in time */
+function openSession(client: Client, where: string, timeoutMs: number): Promise<SFTPWrapper> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(silence(where, timeoutMs)), timeoutMs);
+    const done = (error: unknown, sftp?: SFTPWrapper) => {
       clearTimeout(timer);
-      resolve(sftp);
+      if (sftp === undefined) reject(error);
+      else resolve(sftp);
     };
     try {
-      client.sftp((error, sftp) => done(error ? null : sftp));
-    } catch {
-      done(null); // the connection ended this instant: who asked looks at that itself
+      client.sftp((error, sftp) => done(error, error ? undefined : sftp));
+    } catch (error) {
+      done(error); // the connection ended this instant
     }
   });
 }

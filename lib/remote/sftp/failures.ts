@@ -48,6 +48,11 @@ export function isTooMany(error: unknown): boolean {
   return (error as { code?: unknown } | null)?.code === TOO_MANY_CONNECTIONS;
 }
 
+/** Did the server, asked for a session, answer that it opens none? */
+export function isRefusedSession(error: unknown): boolean {
+  return error instanceof Error && /establishing SFTP|subsystem|channel open failure/i.test(error.message);
+}
+
 /** @param doing `verb object`; @param error of ssh2, of the socket, or `undefined` when the connection just ended */
 export function connectionFailure(doing: string, error: unknown): RemoteError {
   if (error instanceof RemoteError) return error;
@@ -72,7 +77,7 @@ export function connectionFailure(doing: string, error: unknown): RemoteError {
       cause: error,
     });
   }
-  if (/establishing SFTP|subsystem|channel open failure/i.test(message)) {
+  if (isRefusedSession(error)) {
     return new RemoteError(`${doing}: the server does not open an SFTP session`, {
       retryable: false,
       hints: ['Is SFTP allowed for this user? Try: sftp user@host.', `The server's answer: ${message}`],

@@ -37,7 +37,7 @@ export interface PoolLimits {
   readonly maxConnections: number;
   /** Of all connections together. */
   readonly maxChannels: number;
-  /** A server that has refused a connection is asked for one again after so long. */
+  /** A server that has refused a connection or a channel is asked for one again after so long. */
   readonly askAgainMs: number;
 }
 
@@ -54,11 +54,14 @@ export function channelPool(
   const lent = new WeakMap<SftpChannel, Lent>();
   const waiting = new Set<() => void>();
   const closing = new AbortController();
-  /**
-   * So many the server lets a connection have, once it has refused another: it is asked once. ProFTPD ends the connection it
-   * is asked on, and whatever goes on there.
-   */
+  /** So many the server lets a connection have, once it has refused another or broken off over it. */
   let channelLimit = Number.POSITIVE_INFINITY;
+  let askChannelsAtMs = 0;
+  /**
+   * Twice as long each time: it may have been the line that broke, but ProFTPD ends the connection it is asked on, and whatever
+   * goes on there.
+   */
+  let channelPatienceMs = askAgainMs;
   let connectionLimit = maxConnections;
   let askAgainAtMs = 0;
   /** One attempt at a time: what is refused is refused once. */
@@ -98,9 +101,15 @@ export function channelPool(
     }
   };
 
+  const limitChannels = (channels: number) => {
+    channelLimit = Math.max(1, channels);
+    askChannelsAtMs = performance.now() + channelPatienceMs;
+    channelPatienceMs *= 2;
+  };
+
   const roomy = (): Connection[] =>
     [...connections]
-      .filter(({ channels }) => channels.size < channelLimit)
+      .filter(({ channels }) => channels.size < channelLimit || performance.now() >= askChannelsAtMs)
       .toSorted((a, b) => a.channels.size - b.channels.size);
   const mayConnect = () =>
     connections.size < (performance.now() < askAgainAtMs ? connectionLimit : maxConnections);
@@ -110,8 +119,12 @@ export function channelPool(
     const [emptiest] = roomy();
     if (emptiest !== undefined && (emptiest.channels.size < FIRST_CHANNELS || !mayConnect())) {
       const before = emptiest.channels.size;
-      if ((await emptiest.openChannel()) !== null) return;
-      channelLimit = Math.max(1, before);
+      const channel = await emptiest.openChannel().catch((error: unknown) => {
+        if (before > 0 && end === null) limitChannels(before);
+        throw error;
+      });
+      if (channel !== null) return;
+      limitChannels(before);
       if (emptiest.channels.size > 0) return;
       emptiest.end(new RemoteError('open a channel: refused', { retryable: true }));
     } else {
