@@ -25,10 +25,7 @@ const buffers = createBufferPool(
 const limit = createBatchLimit(options.packs);
 const read = createArrivals<FromReader>();
 let { packBytes } = options;
-let stop = () => {};
-const stopped = new Promise<void>((resolve) => {
-  stop = resolve;
-});
+const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
 let settle = (_batch: number) => {};
 
 port.on('message', (message: ToPacker) => {

@@ -22,10 +22,7 @@ const port = parentPort!;
 const keys = repositoryKeys(master);
 const buffers = createBufferPool(SLABS, slabBytes(chunkSizes));
 const asked = createArrivals<ToReader>();
-let stop = () => {};
-const stopped = new Promise<void>((resolve) => {
-  stop = resolve;
-});
+const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
 
 port.on('message', (message: ToReader) => (message.type === 'stop' ? stop() : asked.push(message)));
 link.on('message', ({ buffer }: SlabEmptied) => buffers.giveBack(Buffer.from(buffer)));

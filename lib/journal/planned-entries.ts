@@ -2,7 +2,7 @@ import type { Journal } from './database.ts';
 import type { Entry } from './entries.ts';
 import { deletePieces, insertPiece } from './pieces.ts';
 import type { Run } from './runs.ts';
-import { statement } from './statement.ts';
+import { type Parameters, statement } from './statement.ts';
 
 /** What the scan means for the journal: applied batch by batch, in one transaction each. */
 export interface PlanBatch {
@@ -18,49 +18,35 @@ export interface PlanBatch {
   readonly gone: readonly bigint[];
 }
 
-const insertEntry = statement<Entry & { sourceSet: number; state: 'pending' | 'uploaded' }>()((db, p) =>
-  db.insertInto('entry').values({
-    source_set: p.sourceSet,
-    path: p.path,
-    type: p.type,
-    size: p.size,
-    mtime_ns: p.mtimeNs,
-    ctime_ns: p.ctimeNs,
-    inode: p.inode,
-    device: p.device,
-    links: p.links,
-    mode: p.mode,
-    uid: p.uid,
-    gid: p.gid,
-    special_device: p.specialDevice,
-    target: p.target,
-    state: p.state,
-  }),
+type Found = Omit<Entry, 'path'> & { state: 'pending' | 'uploaded' };
+
+/** The columns of what was found under a path. */
+const foundColumns = (p: Parameters<Found>) => ({
+  type: p.type,
+  size: p.size,
+  mtime_ns: p.mtimeNs,
+  ctime_ns: p.ctimeNs,
+  inode: p.inode,
+  device: p.device,
+  links: p.links,
+  mode: p.mode,
+  uid: p.uid,
+  gid: p.gid,
+  special_device: p.specialDevice,
+  target: p.target,
+  state: p.state,
+});
+
+const insertEntry = statement<Found & { sourceSet: number; path: Buffer }>()((db, p) =>
+  db.insertInto('entry').values({ source_set: p.sourceSet, path: p.path, ...foundColumns(p) }),
 );
 
 const findEntry = statement<{ sourceSet: number; path: Buffer }>()((db, p) =>
   db.selectFrom('entry').select('state').where('source_set', '=', p.sourceSet).where('path', '=', p.path),
 );
 
-const updateEntry = statement<Entry & { id: bigint; state: 'pending' | 'uploaded' }>()((db, p) =>
-  db
-    .updateTable('entry')
-    .set({
-      type: p.type,
-      size: p.size,
-      mtime_ns: p.mtimeNs,
-      ctime_ns: p.ctimeNs,
-      inode: p.inode,
-      device: p.device,
-      links: p.links,
-      mode: p.mode,
-      uid: p.uid,
-      gid: p.gid,
-      special_device: p.specialDevice,
-      target: p.target,
-      state: p.state,
-    })
-    .where('id', '=', p.id),
+const updateEntry = statement<Found & { id: bigint }>()((db, p) =>
+  db.updateTable('entry').set(foundColumns(p)).where('id', '=', p.id),
 );
 
 const deleteEntry = statement<{ id: bigint }>()((db, { id }) => db.deleteFrom('entry').where('id', '=', id));

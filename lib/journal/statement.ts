@@ -10,7 +10,8 @@ class Parameter {
   }
 }
 
-type Parameters<Values> = { readonly [Name in keyof Values]: RawBuilder<Values[Name]> };
+/** Where the values of each call come in. */
+export type Parameters<Values> = { readonly [Name in keyof Values]: RawBuilder<Values[Name]> };
 
 export interface Statement<Values, Row> {
   all(values: Values): Row[];
