@@ -14,7 +14,7 @@ const CACHE_BYTES = 8 * 1024 * 1024;
 
 /**
  * Opens the journal through a connection of this thread's own for as long as `use` takes. What goes wrong ends the thread;
- * what a person can do something about is told before.
+ * what a person can do something about is told.
  * @param claim the run's: in a journal that has come into the place of the one that was claimed in, its numbers mean others
  */
 export async function withThreadJournal(
@@ -31,8 +31,9 @@ export async function withThreadJournal(
       journal.close();
     }
   } catch (error) {
-    if (error instanceof SkylockError) tell({ type: 'failed', message: error.message, hints: error.hints });
-    throw error;
+    if (!(error instanceof SkylockError)) throw error;
+    // Not thrown as well: what a thread throws may arrive before what it told, as an error without a class.
+    tell({ type: 'failed', message: error.message, hints: error.hints });
   }
 }
 
