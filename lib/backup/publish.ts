@@ -5,6 +5,7 @@ import { chunkId } from '../format/keys.ts';
 import { splitChunkIds } from '../format/manifest.ts';
 import { renameRun } from '../journal/backup-ids.ts';
 import type { Journal } from '../journal/database.ts';
+import { changesOf, type Manifest, rememberedManifest, rememberManifest } from '../journal/manifests.ts';
 import type { Owner } from '../journal/owner.ts';
 import { isKnownChunk } from '../journal/packs.ts';
 import type { Run } from '../journal/runs.ts';
@@ -64,8 +65,7 @@ export async function assemble(
   deps: PublishDeps,
 ): Promise<BackupHeader> {
   const { journal, repository, run, now } = deps;
-  const counts: ManifestCounts = { files: 0, folders: 0, bytes: 0 };
-  const manifest = await uploadManifest(counts, deps);
+  const { sizeBytes, chunks, ...counts } = await currentManifest(deps);
   await putIndexes(repository, journal, run.journalRepository);
   return {
     backupId: run.backupId,
@@ -79,18 +79,15 @@ export async function assemble(
     unreadable: facts.unreadable,
     program: facts.program,
     claims: [...run.takenOver, ...run.claims],
-    manifest,
+    manifest: { sizeBytes, chunks },
     progress: state === 'complete' ? null : progressOf(facts, deps),
   };
 }
 
 /** Another process may have learned meanwhile that the remote lost packs: nothing is published that needs one of them. */
-function refuseUnknownChunks({ backupId, manifest }: BackupHeader, { journal, run, now }: PublishDeps): void {
-  const broken = demoteBrokenFiles(journal, run, now());
-  const isWhole = splitChunkIds(manifest.chunks).every((id) =>
-    isKnownChunk(journal, run.journalRepository, id),
-  );
-  if (broken.files === 0 && isWhole) return;
+function refuseUnknownChunks({ backupId, manifest }: BackupHeader, deps: PublishDeps): void {
+  const broken = demoteBrokenFiles(deps.journal, deps.run, deps.now());
+  if (broken.files === 0 && isWhole(manifest, deps)) return;
   throw new SkylockError(`publish backup ${backupId}: packs it needs have gone from the remote meanwhile`, {
     hints: ['Run the same command again: it sends what was in them, and nothing else.'],
   });
@@ -101,12 +98,25 @@ function progressOf({ owner }: BackupFacts, { journal, run, now }: PublishDeps):
   return { totalFiles, totalBytes, updatedAt: now(), owner };
 }
 
-async function uploadManifest(
-  counts: ManifestCounts,
-  { journal, repository, run, now, uploader }: PublishDeps,
-): Promise<BackupHeader['manifest']> {
+/**
+ * The manifest of what is uploaded by now. While no entry has changed since one was made, and what it consists of is still
+ * there, it is that one: at the second backup of what has not changed there is nothing to be read, cut and hashed.
+ */
+async function currentManifest(deps: PublishDeps): Promise<Manifest> {
+  const { journal, run } = deps;
+  const remembered = rememberedManifest(journal, run);
+  if (remembered !== null && isWhole(remembered, deps)) return remembered;
+  const changes = changesOf(journal, run);
+  const manifest = await uploadManifest(deps);
+  rememberManifest(journal, run, manifest, changes);
+  return manifest;
+}
+
+async function uploadManifest(deps: PublishDeps): Promise<Manifest> {
+  const { journal, repository, run, now, uploader } = deps;
   const chunker = createChunker(repository.keys.gear, repository.config.manifestChunker);
   const entries = uploadedEntries(journal, run.sourceSet);
+  const counts: ManifestCounts = { files: 0, folders: 0, bytes: 0 };
   const chunkIds: Buffer[] = [];
   let sizeBytes = 0;
   const items = function* (): Generator<AddressedItem> {
@@ -124,7 +134,15 @@ async function uploadManifest(
       recordUploaded(journal, run, { pack: durablePack(batch), pieces: [], completed: [], bytes: 0 }, now());
     },
   });
-  return { sizeBytes, chunks: Buffer.concat(chunkIds) };
+  return { sizeBytes, chunks: Buffer.concat(chunkIds), ...counts };
+}
+
+/** Are all chunks of the manifest in packs that are durable, by what is known now? */
+function isWhole(
+  { chunks }: Pick<Manifest, 'chunks'>,
+  { journal, run }: Pick<PublishDeps, 'journal' | 'run'>,
+): boolean {
+  return splitChunkIds(chunks).every((id) => isKnownChunk(journal, run.journalRepository, id));
 }
 
 /** Where a disk of the server was unmounted meanwhile, what was sent since lies in a folder that is no repository. */

@@ -1,5 +1,6 @@
 import type { Journal } from './database.ts';
 import type { Entry } from './entries.ts';
+import { noteChange } from './manifests.ts';
 import { deletePieces, insertPiece } from './pieces.ts';
 import type { Run } from './runs.ts';
 import { type Parameters, statement } from './statement.ts';
@@ -69,6 +70,7 @@ export function applyPlan(journal: Journal, run: Run, { added, changed, moved, g
     }
     for (const { id, entry, state } of moved) updateEntry(journal).run({ ...entry, id, state });
     for (const id of gone) deleteEntry(journal).run({ id });
+    noteChange(journal, run);
   });
 }
 
@@ -92,6 +94,7 @@ export function importEntries(journal: Journal, run: Run, entries: readonly Impo
         insert.run({ entry: BigInt(lastInsertRowid), position, chunk });
       });
     }
+    noteChange(journal, run);
   });
 }
 

@@ -4,12 +4,30 @@ import type { Generated } from 'kysely';
 export interface Schema {
   repository: { id: Generated<number>; uuid: string; url: string };
   /** `source_paths` are joined by NUL bytes, which no path can hold. */
-  source_set: { id: Generated<number>; repository: number; match_key: Buffer; source_paths: Buffer };
+  source_set: {
+    id: Generated<number>;
+    repository: number;
+    match_key: Buffer;
+    source_paths: Buffer;
+    /** How often its entries that are uploaded, or one of them, have changed. */
+    changes: Generated<number>;
+  };
   run: RunTable;
   /** `run` is null once it was abandoned. */
   claim: { id: Generated<number>; uuid: string; run: number | null; taken_over: 0 | 1 };
   abandoned: { backup_id: string };
   entry: EntryTable;
+  /** As the entries were after so many changes; `sha256` is of all the rest. */
+  manifest: {
+    source_set: number;
+    changes: number;
+    size: number;
+    files: number;
+    folders: number;
+    bytes: number;
+    chunks: Buffer;
+    sha256: string;
+  };
   entry_chunk: { entry: number; position: number; chunk: Buffer };
   /** `directory` is kept until an index on the remote holds it. */
   pack: { id: Generated<number>; repository: number; name: Buffer; size: number; directory: Buffer | null };

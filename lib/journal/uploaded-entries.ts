@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { Journal } from './database.ts';
 import { BEFORE_EVERY_PATH, entryPages, type JournalEntry, PAGE } from './entries.ts';
+import { noteChange } from './manifests.ts';
 import type { Run } from './runs.ts';
 import { statement } from './statement.ts';
 import { addUploaded } from './totals.ts';
@@ -121,6 +122,7 @@ export function demoteBrokenFiles(
 ): { readonly files: number; readonly bytes: number } {
   return journal.transaction(() => {
     const rows = demote(journal).all({ sourceSet: run.sourceSet, journalRepository: run.journalRepository });
+    if (rows.length > 0) noteChange(journal, run);
     const bytes = rows.reduce((sum, { size }) => sum + Number(size), 0);
     addUploaded(journal).run({ id: run.id, files: -rows.length, bytes: -bytes, now: now.getTime() });
     return { files: rows.length, bytes };

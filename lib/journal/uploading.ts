@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { Journal } from './database.ts';
 import { BEFORE_EVERY_PATH, entryColumns, type JournalEntry, PAGE } from './entries.ts';
+import { noteChange } from './manifests.ts';
 import { type DurablePack, insertDurablePack } from './packs.ts';
 import { deletePieces, type FilePiece, insertPiece } from './pieces.ts';
 import type { Run } from './runs.ts';
@@ -101,6 +102,7 @@ export function recordUploaded(journal: Journal, run: Run, batch: UploadedBatch,
     const insert = insertPiece(journal);
     for (const piece of batch.pieces) insert.run(piece);
     const files = batch.completed.filter((file) => completeFile(journal, file)).length;
+    if (batch.completed.length > 0) noteChange(journal, run);
     addUploaded(journal).run({ id: run.id, files, bytes: batch.bytes, now: now.getTime() });
   });
 }

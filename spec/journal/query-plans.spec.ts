@@ -1,5 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { changesOf, rememberedManifest, rememberManifest } from '../../lib/journal/manifests.ts';
 import * as packs from '../../lib/journal/packs.ts';
 import { durablePrefix, partlyUploadedBytes } from '../../lib/journal/pieces.ts';
 import { applyPlan } from '../../lib/journal/planned-entries.ts';
@@ -81,6 +82,13 @@ function backUp(lent: Lent): void {
   demoteBrokenFiles(journal, run, NOW);
   for (const _ of uploadedEntries(journal, run.sourceSet));
   for (const _ of uploadedPaths(journal, run.sourceSet));
+  rememberManifest(
+    journal,
+    run,
+    { sizeBytes: 1, chunks: hash('a'), files: 1, folders: 0, bytes: 1 },
+    changesOf(journal, run),
+  );
+  rememberedManifest(journal, run);
   interruptRun(journal, run);
   for (const unfinished of unfinishedRuns(journal)) abandonRun(journal, unfinished);
   completeRun(journal, claim(lent));
