@@ -24,8 +24,8 @@ export interface Settled {
 
 interface Waiting {
   readonly file: FileInHand;
-  /** Batches that hold one of the file's chunks or pieces. */
-  readonly batches: Set<number>;
+  /** How many batches that hold one of the file's chunks or pieces are not settled. */
+  batches: number;
   /** Set once the file was read to its end. */
   ended: ReadFile | null;
 }
@@ -36,26 +36,26 @@ export function createLedger(
   { now, onFailed }: { now: () => Date; onFailed: (file: FileInHand, reason: string) => void },
 ): Ledger {
   const waiting = new Map<bigint, Waiting>();
+  /** Of each batch that is not settled, the files that wait for it. */
   const filesOf = new Map<number, Set<Waiting>>();
-  const unsettled = new Set<number>();
 
   /** The file's record of its present attempt; one of an earlier attempt is thrown away. */
   const waitingFor = (file: FileInHand): Waiting => {
     const found = waiting.get(file.entry);
     if (found && found.file.attempt >= file.attempt) return found;
-    const begun = { file, batches: new Set<number>(), ended: null };
+    const begun = { file, batches: 0, ended: null };
     waiting.set(file.entry, begun);
     return begun;
   };
   const wait = (one: Waiting, batch: number) => {
-    if (!unsettled.has(batch)) return;
-    one.batches.add(batch);
-    filesOf.get(batch)!.add(one);
+    const files = filesOf.get(batch);
+    if (files === undefined || files.has(one)) return; // settled, or waited for already
+    files.add(one);
+    one.batches += 1;
   };
 
   return {
     expect(batch) {
-      unsettled.add(batch.number);
       filesOf.set(batch.number, new Set());
       for (const { file, entry } of batch.changed) {
         waitingFor(file);
@@ -80,25 +80,28 @@ export function createLedger(
     },
 
     settle(batch) {
-      unsettled.delete(batch.number);
       // Pieces of an attempt that was given up must not overwrite those of the one that followed.
-      const pieces = batch.pieces.filter(
-        ({ file }) => waiting.get(file.entry)?.file.attempt === file.attempt,
-      );
+      const pieces = function* () {
+        for (const piece of batch.pieces) {
+          const { entry, attempt } = piece.file;
+          if (waiting.get(entry)?.file.attempt === attempt) yield piece;
+        }
+      };
+      let bytes = 0;
+      for (const { sizeBytes } of pieces()) bytes += sizeBytes;
       const completed: Waiting[] = [];
       for (const one of filesOf.get(batch.number) ?? []) {
-        one.batches.delete(batch.number);
+        one.batches -= 1;
         const isCurrent = waiting.get(one.file.entry) === one;
-        if (isCurrent && one.ended !== null && one.batches.size === 0) completed.push(one);
+        if (isCurrent && one.ended !== null && one.batches === 0) completed.push(one);
       }
       filesOf.delete(batch.number);
-      const bytes = pieces.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
       recordUploaded(
         journal,
         run,
         {
           pack: durablePack(batch),
-          pieces: pieces.map(({ file, position, chunk }) => ({ entry: file.entry, position, chunk })),
+          pieces: pieces().map(({ file, position, chunk }) => ({ entry: file.entry, position, chunk })),
           completed: completed.map(({ ended }) => ended!),
           bytes,
         },

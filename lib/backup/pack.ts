@@ -1,7 +1,7 @@
 import { compressChunk } from '../format/compress.ts';
 import type { RepositoryKeys } from '../format/keys.ts';
 import { createPackBuilder, type PackBuilder, type SealedPack } from '../format/pack.ts';
-import { RAW, ZSTD } from '../format/pack-directory.ts';
+import { type PackEntry, RAW, ZSTD } from '../format/pack-directory.ts';
 import type { Entry } from '../journal/entries.ts';
 import type { DurablePack } from '../journal/packs.ts';
 import type { KnownChunks } from './known.ts';
@@ -30,13 +30,20 @@ export interface EndedFile {
 /** What is put and then recorded as one: a pack, if anything was new, and what the files read meanwhile are made of. */
 export interface Batch {
   readonly number: number;
-  readonly pack: SealedPack | null;
-  readonly pieces: readonly Piece[];
+  readonly pack: (Omit<SealedPack, 'entries'> & { readonly entries: Iterable<PackEntry> }) | null;
+  readonly pieces: Iterable<Piece>;
   readonly changed: readonly { readonly file: FileInHand; readonly entry: Entry }[];
-  readonly ended: readonly EndedFile[];
+  readonly ended: Iterable<EndedFile>;
   readonly failed: readonly { readonly file: FileInHand; readonly reason: string }[];
   /** The file read last. */
   readonly path: Buffer | null;
+}
+
+/** A batch in the thread that has made it. */
+export interface PackedBatch extends Batch {
+  readonly pack: SealedPack | null;
+  readonly pieces: readonly Piece[];
+  readonly ended: readonly EndedFile[];
 }
 
 export interface PackDeps {
@@ -68,13 +75,13 @@ const MISSES = 3;
 export function* packChunks(
   items: Iterable<AddressedItem | null>,
   deps: PackDeps,
-): Generator<Batch | typeof STARVED | null> {
+): Generator<PackedBatch | typeof STARVED | null> {
   const { keys, known } = deps;
   const compress = createCompressor(deps.compressOverBytes);
   let open = emptyBatch(deps.firstNumber);
   let builder: PackBuilder | null = null;
 
-  const close = (): Batch => {
+  const close = (): PackedBatch => {
     const pack = builder?.seal() ?? null;
     const batch = { ...open, pack };
     builder = null;

@@ -7,6 +7,7 @@ import { isKnownChunk } from '../journal/packs.ts';
 import { createArrivals } from '../repository/arrivals.ts';
 import { createBatchLimit } from './batch-limit.ts';
 import { createBufferPool } from './buffer-pool.ts';
+import { flattenBatch } from './flat-batch.ts';
 import { createKnownChunks } from './known.ts';
 import { packChunks } from './pack.ts';
 import type { FromPacker, FromReader, SlabEmptied, ThreadOptions, ToPacker } from './packer.ts';
@@ -62,7 +63,7 @@ async function pack(journal: Journal): Promise<void> {
     for await (const batch of takeTurns(batches, turns)) {
       firstNumber = batch.number + 1;
       limit.made();
-      tell({ type: 'batch', batch });
+      tell({ type: 'batch', batch: flattenBatch(batch) });
     }
     tell({ type: 'done' });
   }

@@ -3,10 +3,10 @@ import { SkylockError } from '../errors.ts';
 import type { ChunkSizes } from '../format/chunker.ts';
 import type { MasterKey } from '../format/keys.ts';
 import type { PathRange } from '../journal/uploading.ts';
-import { bufferOf, createArrivals } from '../repository/arrivals.ts';
+import { createArrivals } from '../repository/arrivals.ts';
 import { startThread } from '../repository/thread.ts';
-import type { Batch, EndedFile, Piece } from './pack.ts';
-import type { FileInHand } from './read.ts';
+import { type FlatBatch, unflattenBatch } from './flat-batch.ts';
+import type { Batch } from './pack.ts';
 import type { Slab } from './slabs.ts';
 import type { ThreadFailure } from './thread-journal.ts';
 
@@ -59,7 +59,7 @@ export type ToPacker =
     };
 
 export type FromPacker =
-  | { readonly type: 'batch'; readonly batch: Batch }
+  | { readonly type: 'batch'; readonly batch: FlatBatch }
   | { readonly type: 'done' }
   | ThreadFailure;
 
@@ -92,7 +92,7 @@ export function createPacker(options: PackerOptions): Packer {
         const message = await threads.next();
         if (message.type === 'done') return;
         if (message.type === 'failed') throw new SkylockError(message.message, { hints: message.hints });
-        yield withBuffers(message.batch);
+        yield unflattenBatch(message.batch);
       }
     },
     settle({ number, pack }, next) {
@@ -138,37 +138,5 @@ function startThreads(options: PackerOptions): Threads {
     async stop() {
       await Promise.all([reader.stop(), packer.stop()]);
     },
-  };
-}
-
-/** Passing threads turns every Buffer into a plain Uint8Array. */
-function withBuffers(batch: Batch): Batch {
-  const files = new Map<FileInHand, FileInHand>();
-  const file = (from: FileInHand): FileInHand => {
-    const known = files.get(from) ?? { ...from, path: bufferOf(from.path) };
-    files.set(from, known);
-    return known;
-  };
-  const { pack, path } = batch;
-  return {
-    ...batch,
-    pack: pack && {
-      ...pack,
-      bytes: bufferOf(pack.bytes),
-      entries: pack.entries.map((entry) => ({ ...entry, id: bufferOf(entry.id) })),
-      directory: bufferOf(pack.directory),
-    },
-    pieces: batch.pieces.map((piece: Piece) => ({
-      ...piece,
-      file: file(piece.file),
-      chunk: bufferOf(piece.chunk),
-    })),
-    changed: batch.changed.map(({ file: one, entry }) => ({
-      file: file(one),
-      entry: { ...entry, path: bufferOf(entry.path) },
-    })),
-    ended: batch.ended.map((ended: EndedFile) => ({ ...ended, file: file(ended.file) })),
-    failed: batch.failed.map((failure) => ({ ...failure, file: file(failure.file) })),
-    path: path && bufferOf(path),
   };
 }

@@ -27,7 +27,7 @@ export interface PackedChunk {
 export interface DurablePack {
   readonly name: Buffer;
   readonly size: number;
-  readonly chunks: readonly PackedChunk[];
+  readonly chunks: Iterable<PackedChunk>;
   /** The directory as `format/pack` writes it, kept until an index holds it; `null` when one does. */
   readonly directory: Buffer | null;
 }
@@ -121,9 +121,11 @@ export function insertDurablePack(journal: Journal, journalRepository: number, p
   const inserted = insertPack(journal).all({ journalRepository, name, size, directory })[0];
   if (inserted === undefined) return;
   const insert = insertChunk(journal);
-  chunks.forEach(({ id, offset, storedSize, size, compression }, position) => {
+  let position = 0;
+  for (const { id, offset, storedSize, size, compression } of chunks) {
     insert.run({ journalRepository, id, pack: inserted.id, position, offset, storedSize, size, compression });
-  });
+    position += 1;
+  }
 }
 
 const insertIndex = statement<{ journalRepository: number; name: string }>()((db, p) =>

@@ -57,7 +57,7 @@ export interface ReadFile {
 /** What one transaction records: a pack that became durable (or none), the pieces it settles, the files it completes. */
 export interface UploadedBatch {
   readonly pack: DurablePack | null;
-  readonly pieces: readonly FilePiece[];
+  readonly pieces: Iterable<FilePiece>;
   readonly completed: readonly ReadFile[];
   /** Bytes of the files that the pieces stand for. */
   readonly bytes: number;

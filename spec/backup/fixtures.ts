@@ -1,5 +1,5 @@
 import { createKnownChunks, type KnownChunks } from '../../lib/backup/known.ts';
-import { type Batch, type PackDeps, packChunks } from '../../lib/backup/pack.ts';
+import { type PackDeps, type PackedBatch, packChunks } from '../../lib/backup/pack.ts';
 import type { FileInHand, ReadItem } from '../../lib/backup/read.ts';
 import type { AddressedItem } from '../../lib/backup/slabs.ts';
 import { STARVED } from '../../lib/backup/turns.ts';
@@ -35,18 +35,21 @@ export function changedItem(file: FileInHand): ReadItem {
 }
 
 export interface PackOptions extends Partial<PackDeps> {
-  readonly onBatch?: (batch: Batch, known: KnownChunks) => void;
+  readonly onBatch?: (batch: PackedBatch, known: KnownChunks) => void;
 }
 
 /** Packs the items, three chunks of 1,000 bytes to a pack unless told; buffers are never used twice. */
-export function* packItems(items: Iterable<ReadItem>, options: PackOptions = {}): Generator<Batch | null> {
+export function* packItems(
+  items: Iterable<ReadItem>,
+  options: PackOptions = {},
+): Generator<PackedBatch | null> {
   for (const step of packSteps(items, options)) if (step !== STARVED) yield step;
 }
 
 export function packSteps(
   items: Iterable<ReadItem | null>,
   options: PackOptions = {},
-): Generator<Batch | typeof STARVED | null> {
+): Generator<PackedBatch | typeof STARVED | null> {
   const known = options.known ?? createKnownChunks(() => false);
   return packChunks(addressed(items), {
     keys: KEYS,
@@ -63,6 +66,6 @@ function* addressed(items: Iterable<ReadItem | null>): Generator<AddressedItem |
   for (const item of items) yield item?.type === 'chunk' ? { ...item, id: chunkId(KEYS, item.bytes) } : item;
 }
 
-export function batchesOf(items: Iterable<ReadItem>, options: PackOptions = {}): Batch[] {
+export function batchesOf(items: Iterable<ReadItem>, options: PackOptions = {}): PackedBatch[] {
   return [...packItems(items, options)].filter((batch) => batch !== null);
 }

@@ -1,7 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createKnownChunks } from '../../lib/backup/known.ts';
-import { type Batch, durablePack } from '../../lib/backup/pack.ts';
+import { durablePack, type PackedBatch } from '../../lib/backup/pack.ts';
 import type { ReadItem } from '../../lib/backup/read.ts';
 import { PACK_OVERHEAD_BYTES } from '../../lib/format/pack.ts';
 import { RAW, ZSTD } from '../../lib/format/pack-directory.ts';
@@ -18,7 +18,7 @@ import {
 } from './fixtures.ts';
 
 /** The content of each pack, and what each piece waits for. */
-function outline(batches: readonly Batch[], names: readonly string[]) {
+function outline(batches: readonly PackedBatch[], names: readonly string[]) {
   const nameOf = (id: Buffer) => names.find((name) => idOf(name).equals(id)) ?? '?';
   return batches.map(({ number, pack, pieces }) => ({
     number,
@@ -104,7 +104,7 @@ packing('does not store what is durable, and its pieces wait for nothing', () =>
 packing('asks the journal for a chunk once its batch is settled', () => {
   const durable = new Set<string>();
   const known = createKnownChunks((id) => durable.has(id.toString('hex')));
-  const batches: Batch[] = [];
+  const batches: PackedBatch[] = [];
   for (const batch of packItems(itemsOf(fileInHand(1), ['a', 'b', 'c', 'd', 'a']), { known })) {
     if (batch === null) continue;
     for (const { id } of batch.pack!.entries) durable.add(id.toString('hex'));
@@ -171,7 +171,7 @@ packing('numbers batches on from where it was told', () => {
 
 packing('asks for the target at every chunk: it may change while a pack is built', () => {
   let target = 2000;
-  const batches: Batch[] = [];
+  const batches: PackedBatch[] = [];
   for (const batch of packItems(itemsOf(fileInHand(1), NAMES), { targetBytes: () => target })) {
     if (batch === null) continue;
     batches.push(batch);
@@ -261,7 +261,7 @@ packing('tells the journal of a pack what its directory says', () => {
   assert.is(pack.name.toString('hex'), batch?.pack?.name);
   assert.is(pack.size, batch?.pack?.bytes.length);
   assert.equal(
-    pack.chunks.map(({ id, offset, storedSize, size, compression }) => ({
+    [...pack.chunks].map(({ id, offset, storedSize, size, compression }) => ({
       id,
       compression,
       offset,

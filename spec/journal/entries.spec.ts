@@ -466,7 +466,7 @@ for (const [what, change] of [
       upload(lent, run, rows[2]!.id, 'a', 'b', 'c');
       const half = {
         ...packOf('d', 'e'),
-        chunks: packOf('d', 'e').chunks.map((chunk) => ({ ...chunk, size: 750 })),
+        chunks: [...packOf('d', 'e').chunks].map((chunk) => ({ ...chunk, size: 750 })),
       };
       recordUploaded(
         journal,

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { createLedger } from '../../../lib/backup/ledger.ts';
-import type { Batch } from '../../../lib/backup/pack.ts';
+import type { Batch, EndedFile, Piece } from '../../../lib/backup/pack.ts';
 import { plan } from '../../../lib/backup/plan.ts';
 import type { Found } from '../../../lib/backup/scan.ts';
 import { RAW } from '../../../lib/format/pack-directory.ts';
@@ -100,7 +100,7 @@ process.stdout.write(
 
 /** The next files as the packer would give them: looked for, not found, put into a pack. */
 function nextBatch(files: ReturnType<typeof pendingFiles>, batchNumber: number): Batch | null {
-  const batch = { pieces: [] as Batch['pieces'][number][], ended: [] as Batch['ended'][number][] };
+  const batch = { pieces: [] as Piece[], ended: [] as EndedFile[] };
   const chunks: Buffer[] = [];
   for (let count = 0; count < FILES_A_PACK; count += 1) {
     const next = files.next();
