@@ -29,6 +29,8 @@ export interface Journal extends Connection<Schema> {
   unsyncedTransaction<Result>(change: () => Result): Result;
   /** All that `look` reads is of one moment, and costs one lock; it changes nothing, and nothing in it may wait. */
   snapshot<Result>(look: () => Result): Result;
+  /** @returns what is another each time something has been written, by whichever process */
+  writes(): string;
   /** A journal that turned out to be damaged is moved aside, so that the next opening begins a new one. */
   close(): void;
 }
@@ -115,6 +117,7 @@ function lend(file: string, sqlite: Database.Database, db: Kysely<Schema>, now: 
       throw diskError(`use journal ${file}`, error);
     }
   };
+  const ownChanges = sqlite.prepare('SELECT total_changes()').pluck();
   const { immediate: change, deferred: read } = sqlite.transaction((work: () => unknown) => work());
   return {
     file,
@@ -133,6 +136,7 @@ function lend(file: string, sqlite: Database.Database, db: Kysely<Schema>, now: 
         }
       }),
     snapshot: <Result>(look: () => Result) => guard(() => read(look) as Result),
+    writes: () => guard(() => `${sqlite.pragma('data_version', { simple: true })} ${ownChanges.get()}`),
     close: () =>
       guard(() => {
         sqlite.close();

@@ -111,8 +111,12 @@ const demote = statement<{ sourceSet: number; journalRepository: number }>()((db
     .returning(['size']),
 );
 
+/** A source set all of whose uploaded files were found whole, and what had been written to the journal by then. */
+const foundWhole = new WeakMap<Journal, { readonly sourceSet: number; readonly writes: string }>();
+
 /**
- * Makes every file pending again whose chunks are not all in known packs, and takes it off the run's count.
+ * Makes every file pending again whose chunks are not all in known packs, and takes it off the run's count. Where nobody has
+ * written to the journal since they all were, nothing is looked at again.
  * @returns how many there were, and their bytes
  */
 export function demoteBrokenFiles(
@@ -120,9 +124,16 @@ export function demoteBrokenFiles(
   run: Run,
   now: Date,
 ): { readonly files: number; readonly bytes: number } {
+  const { sourceSet, journalRepository } = run;
+  const found = foundWhole.get(journal);
+  if (found?.sourceSet === sourceSet && found.writes === journal.writes()) return { files: 0, bytes: 0 };
   return journal.transaction(() => {
-    const rows = demote(journal).all({ sourceSet: run.sourceSet, journalRepository: run.journalRepository });
-    if (rows.length > 0) noteChange(journal, run);
+    const rows = demote(journal).all({ sourceSet, journalRepository });
+    if (rows.length === 0) {
+      foundWhole.set(journal, { sourceSet, writes: journal.writes() });
+      return { files: 0, bytes: 0 };
+    }
+    noteChange(journal, run);
     const bytes = rows.reduce((sum, { size }) => sum + Number(size), 0);
     addUploaded(journal).run({ id: run.id, files: -rows.length, bytes: -bytes, now: now.getTime() });
     return { files: rows.length, bytes };

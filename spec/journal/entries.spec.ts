@@ -1,7 +1,8 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { openJournal } from '../../lib/journal/database.ts';
 import { journalEntries } from '../../lib/journal/entries.ts';
-import { forgetPacks, isKnownChunk, knownPacks } from '../../lib/journal/packs.ts';
+import { forgetAllPacks, forgetPacks, isKnownChunk, knownPacks } from '../../lib/journal/packs.ts';
 import { durablePrefix, partlyUploadedBytes } from '../../lib/journal/pieces.ts';
 import { applyPlan, resetEntry } from '../../lib/journal/planned-entries.ts';
 import { rememberRepository } from '../../lib/journal/repositories.ts';
@@ -414,6 +415,21 @@ lost('is not taken off a count that never had it', async () => {
     demoteBrokenFiles(journal, second, NOW);
     assert.is(totalsOf(journal, second).uploadedFiles, 0);
     assert.is(totalsOf(journal, second).uploadedBytes, 0);
+  });
+});
+
+lost('is found by whoever looked before another process had forgotten its pack', async () => {
+  await withJournal(async (lent) => {
+    const { journal, journalRepository } = lent;
+    const run = claim(lent);
+    const [file] = add(journal, run, entryAt('/a', { size: 1000n }));
+    upload(lent, run, file!.id, 'a');
+    assert.equal(demoteBrokenFiles(journal, run, LATER), { files: 0, bytes: 0 });
+    assert.equal(demoteBrokenFiles(journal, run, LATER), { files: 0, bytes: 0 });
+    const { journal: another } = await openJournal(journal.file, { now: NOW });
+    forgetAllPacks(another, journalRepository);
+    another.close();
+    assert.equal(demoteBrokenFiles(journal, run, LATER), { files: 1, bytes: 1000 });
   });
 });
 
