@@ -209,7 +209,7 @@ async function backUpClaimed(
   claimed: Claimed,
   deps: BackupDeps,
 ): Promise<BackupSummary> {
-  const { matchKey, run, state, saving, uploader, checkpoint, foundCheckpoints } = claimed;
+  const { matchKey, run, state, uploader, checkpoint, foundCheckpoints } = claimed;
   const { journal, repository, progress, signal, now } = deps;
   const { sourcePaths, host, owner, program, lanes, compressOverBytes } = request;
   const { checkpointEveryMs = CHECKPOINT_EVERY_MS, verifyResume = false } = request;
@@ -243,7 +243,7 @@ async function backUpClaimed(
     now,
     onPlanned: uploader.readAhead,
   });
-  void saving.rewrite(); // beside what follows, as each second's: what it takes to list all files holds nothing up
+  state.notePlanned(planned.uploadedFiles); // where nothing has changed all is done before the next second is over
 
   const facts = { host, program, sourcePaths, matchKey, owner, unreadable: planned.failures };
   const publishing = { journal, repository, run, now, uploader };

@@ -17,6 +17,8 @@ export interface StateFile {
   noteUploaded(paths: readonly Buffer[]): void;
   /** Brings the file up to date, at the cost of what changed since the last save; writes it anew where somebody else touched it. */
   save(): Promise<void>;
+  /** The plan says how many files are uploaded: the next save writes their list anew, unless there are none and none is listed. */
+  notePlanned(uploadedFiles: number): void;
   /** Writes anew what the journal says. */
   rewrite(): Promise<void>;
   /** The backup is complete: the file goes, and no later save brings it back. */
@@ -163,6 +165,12 @@ export function openStateFile(
         // What lies ahead of a list that is being written anew will be in it.
         if (rewrittenTo === null || path.compare(rewrittenTo) <= 0) noted.push(path);
       }
+    },
+    notePlanned(uploadedFiles) {
+      // In turn: what is just being saved is from before the plan.
+      void inTurn(async () => {
+        if (uploadedFiles > 0 || current?.listed !== 0) current = null;
+      });
     },
     save: () => inTurn(save),
     rewrite: () => inTurn(rewrite),

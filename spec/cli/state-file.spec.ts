@@ -14,6 +14,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { PLACES, type Place, withWebdav } from '../helpers/cli-places.ts';
 import { assertRestored, writeNoise, writePersonsFolder } from '../helpers/cli-trees.ts';
+import type { FaultProxy } from '../helpers/fault-proxy.ts';
 import {
   assertStatus,
   type Machine,
@@ -141,11 +142,11 @@ stateFile('meddled with between two runs changes nothing but that it is written 
       const source = join(machine.home, 'source');
       writeNoise(source, 30, 100_000);
       await machine.succeeds(['init']);
-      await killAtPlan(machine, source);
+      await killAtPlan(machine, source, place.line);
       const { backup_id } = readState(stateFileOf(machine));
       for (const [what, meddle] of MEDDLINGS) {
         meddle(stateFileOf(machine), machine.stateFolder);
-        await killAtPlan(machine, source);
+        await killAtPlan(machine, source, place.line);
         const state = readState(stateFileOf(machine));
         assert.equal(Object.keys(state), FIELDS, what);
         assert.equal([state.backup_id, state.total_files], [backup_id, 30], what);
@@ -159,11 +160,14 @@ stateFile('meddled with between two runs changes nothing but that it is written 
   );
 });
 
-async function killAtPlan(machine: Machine, source: string): Promise<void> {
+async function killAtPlan(machine: Machine, source: string, line: FaultProxy): Promise<void> {
   const run = machine.start(['backup', '--direct', '--json', source]);
-  await run.waitFor('the plan', () => hasTold(run, 'planned') && isWhole(stateFileOf(machine), 30));
+  await run.waitFor('the plan', () => hasTold(run, 'planned'));
+  line.limit(0); // until the file has been saved
+  await run.waitFor('the state file', () => isWhole(stateFileOf(machine), 30));
   run.kill('SIGKILL');
   await run.ended;
+  line.limit(Number.POSITIVE_INFINITY);
 }
 
 stateFile('meddled with while the run goes on is written again within moments', async () => {

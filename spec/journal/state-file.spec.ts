@@ -12,6 +12,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { JournalEntry } from '../../lib/journal/entries.ts';
@@ -127,6 +128,56 @@ content('is there before the first scan is through, and says that nothing is', a
     assert.equal({ uploaded_files, total_files }, { uploaded_files: [], total_files: 0 });
   });
 });
+
+content('lists after a plan what that found to be uploaded, with the next save', async () => {
+  for (const [listed, planned] of [
+    [0, 0],
+    [0, 3],
+    [3, 0],
+    [3, 4],
+  ] as const) {
+    await withBackup(9, async (backup) => {
+      const { state, files, journal } = backup;
+      backup.upload(listed);
+      await state.save();
+      // As a plan: some of what was uploaded has changed, and what was changed back counts again.
+      const isUploaded = journal.sqlite.prepare('UPDATE entry SET state = ? WHERE id = ?');
+      files.forEach(({ id }, index) => void isUploaded.run(index < planned ? 'uploaded' : 'pending', id));
+      state.notePlanned(planned);
+      recordUploaded(journal, backup.run, lastOf(files), NOW);
+      state.noteUploaded([files.at(-1)!.path]);
+      await state.save();
+      const expected = [...files.slice(0, planned), files.at(-1)!].map(({ path }) => String(path));
+      assert.equal(
+        contentOf(backup.file).uploaded_files.toSorted(),
+        expected.sort(),
+        `${listed}, ${planned}`,
+      );
+    });
+  }
+});
+
+content('that was being saved while the plan came to its end lists what that found', async () => {
+  await withBackup(9, async (backup) => {
+    const { state, files, journal } = backup;
+    await state.rewrite();
+    backup.upload(1);
+    const saved = state.save();
+    await turn();
+    journal.sqlite.prepare(`UPDATE entry SET state = 'uploaded' WHERE id = ?`).run(files[1]!.id);
+    state.notePlanned(2);
+    await saved;
+    await state.save();
+    const expected = files.slice(0, 2).map(({ path }) => String(path));
+    assert.equal(contentOf(backup.file).uploaded_files.toSorted(), expected.sort());
+  });
+});
+
+function lastOf(files: readonly JournalEntry[]) {
+  const { id } = files.at(-1)!;
+  const completed = [{ entry: id, chunks: 1, bytes: 3000, torn: false }];
+  return { pack: packOf('x'), pieces: piecesOf(id, 0, 'x'), completed, bytes: 3000 };
+}
 
 content('is for its owner alone, and so is its folder', async () => {
   await withBackup(20, async ({ state, stateFolder, upload }) => {

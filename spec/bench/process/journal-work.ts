@@ -51,14 +51,6 @@ const claim = {
   now: now(),
 };
 const run = await timed(() => claimRun(journal, { ...claim, uuid: randomUUID(), takenIds: new Set() }));
-const found: Found[] = paths.map((path) => ({
-  type: 'entry',
-  entry: entryAt(path, { size: CHUNK_BYTES }),
-  source: 0,
-}));
-const deps = { journal, run, progress: () => {}, signal: new AbortController().signal, now };
-await timed(() => plan(found, [source], deps));
-
 // Saved as often as in a run of so many seconds: once a second.
 const state = openStateFile(journal, run, { folder: join(folder, 'resume_state'), sourcePaths: [source] });
 const saved = { wallMs: 0, cpuMs: 0 };
@@ -70,6 +62,14 @@ const save = async (work: () => Promise<void>) => {
   saved.cpuMs += (user + system) / 1000;
 };
 await save(() => state.rewrite());
+const found: Found[] = paths.map((path) => ({
+  type: 'entry',
+  entry: entryAt(path, { size: CHUNK_BYTES }),
+  source: 0,
+}));
+const deps = { journal, run, progress: () => {}, signal: new AbortController().signal, now };
+const { uploadedFiles } = await timed(() => plan(found, [source], deps));
+state.notePlanned(uploadedFiles);
 const saves = Math.max(1, Math.round(Number(seconds)));
 
 const ledger = createLedger(journal, run, { now, onFailed: () => {} });
