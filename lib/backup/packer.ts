@@ -3,7 +3,7 @@ import { SkylockError } from '../errors.ts';
 import type { ChunkSizes } from '../format/chunker.ts';
 import type { MasterKey } from '../format/keys.ts';
 import type { PathRange } from '../journal/uploading.ts';
-import { createArrivals } from '../repository/arrivals.ts';
+import { createArrivals, ownCopy } from '../repository/arrivals.ts';
 import { startThread } from '../repository/thread.ts';
 import { type FlatBatch, unflattenBatch } from './flat-batch.ts';
 import type { Batch } from './pack.ts';
@@ -81,9 +81,10 @@ export interface Packer {
 export function createPacker(options: PackerOptions): Packer {
   let threads: Threads | null = null;
   return {
-    readAhead(range) {
+    readAhead({ after, upTo }) {
       threads ??= startThreads(options);
-      threads.tellReader({ type: 'read', range });
+      // Of very many files thousands of these may be waiting.
+      threads.tellReader({ type: 'read', range: { after: ownCopy(after), upTo: ownCopy(upTo) } });
     },
     async *batches() {
       if (threads === null) return;

@@ -26,6 +26,14 @@ export function createArrivals<Item>(): Arrivals<Item> {
   };
 }
 
+/**
+ * @returns the same bytes in memory of their own: a short Buffer lies in a larger piece of memory with others, and all of that
+ * would be copied to another thread with it
+ */
+export function ownCopy(bytes: Buffer): Buffer {
+  return Buffer.from(Uint8Array.from(bytes).buffer);
+}
+
 /** What has passed from another thread is no Buffer any more. @returns a view of the same bytes that is one */
 export function bufferOf(bytes: Uint8Array, start = 0, length = bytes.length - start): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset + start, length);
