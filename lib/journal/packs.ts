@@ -184,23 +184,29 @@ export function seenIndexes(journal: Journal, journalRepository: number): Set<st
   );
 }
 
-const selectUnindexed = statement<{ journalRepository: number }>()((db, p) =>
+const selectUnindexed = statement<{ journalRepository: number; after: number }>()((db, p) =>
   db
     .selectFrom('pack')
-    .select(['name', 'size', 'directory'])
+    .select(['id', 'name', 'size', 'directory'])
     .where('repository', '=', p.journalRepository)
     .where('directory', 'is not', null)
-    .orderBy('id'),
+    .where('id', '>', p.after)
+    .orderBy('id')
+    .limit(1),
 );
 
-/** @returns the durable packs that no index on the remote holds yet, with their directories */
-export function packsWithoutIndex(
+/** The durable packs that no index on the remote holds yet, one by one, as each brings its directory; rows may change meanwhile. */
+export function* packsWithoutIndex(
   journal: Journal,
   journalRepository: number,
-): { readonly name: Buffer; readonly size: number; readonly directory: Buffer }[] {
-  return selectUnindexed(journal)
-    .all({ journalRepository })
-    .map(({ name, size, directory }) => ({ name, size, directory: directory! }));
+): Generator<{ readonly name: Buffer; readonly size: number; readonly directory: Buffer }> {
+  for (let after = 0; ; ) {
+    const row = selectUnindexed(journal).get({ journalRepository, after });
+    if (row === undefined) return;
+    const { id, name, size, directory } = row;
+    yield { name, size, directory: directory! };
+    after = id;
+  }
 }
 
 const selectPacks = statement<{ journalRepository: number }>()((db, p) =>

@@ -177,17 +177,18 @@ export async function putIndexes(
   journalRepository: number,
 ): Promise<void> {
   const locate = (id: Buffer) => chunkLocation(journal, journalRepository, id);
-  const packs: PackToIndex[] = [];
   const pause = pauser(); // very small files have many chunks to look up
-  for (const pack of packsWithoutIndex(journal, journalRepository)) {
-    await pause();
-    const name = pack.name.toString('hex');
-    const directory = isDirectoryOf(pack, locate)
-      ? pack.directory
-      : await readDirectory(repository, name, pack.size);
-    packs.push({ name, sizeBytes: pack.size, directory });
-  }
-  for await (const { name, group } of writeIndexes(repository, packs)) {
+  const packs = async function* (): AsyncGenerator<PackToIndex> {
+    for (const pack of packsWithoutIndex(journal, journalRepository)) {
+      await pause();
+      const name = pack.name.toString('hex');
+      const directory = isDirectoryOf(pack, locate)
+        ? pack.directory
+        : await readDirectory(repository, name, pack.size);
+      yield { name, sizeBytes: pack.size, directory };
+    }
+  };
+  for await (const { name, group } of writeIndexes(repository, packs())) {
     const names = group.map((pack) => Buffer.from(pack.name, 'hex'));
     recordOwnIndex(journal, journalRepository, name, names);
   }
@@ -231,9 +232,9 @@ async function readDirectory(repository: Repository, name: string, sizeBytes: nu
 /** Puts indexes of these packs, and tells of each when it is durable. */
 export async function* writeIndexes(
   { remote, keys }: Repository,
-  packs: Iterable<PackToIndex>,
+  packs: Iterable<PackToIndex> | AsyncIterable<PackToIndex>,
 ): AsyncGenerator<{ readonly name: string; readonly group: readonly PackToIndex[] }, void, void> {
-  for (const group of groupsOf(packs)) {
+  for await (const group of groupsOf(packs)) {
     const sealed = sealObject(keys, 'index', '', encodePackIndex(group));
     const name = `${INDEX_PREFIX}${contentName(sealed)}`;
     await remote.put(name, sealed);
@@ -241,10 +242,12 @@ export async function* writeIndexes(
   }
 }
 
-function* groupsOf(packs: Iterable<PackToIndex>): Generator<PackToIndex[]> {
+async function* groupsOf(
+  packs: Iterable<PackToIndex> | AsyncIterable<PackToIndex>,
+): AsyncGenerator<PackToIndex[]> {
   let group: PackToIndex[] = [];
   let bytes = 0;
-  for (const pack of packs) {
+  for await (const pack of packs) {
     group.push(pack);
     bytes += indexedPackBytes(0) + pack.directory.length;
     if (bytes < INDEX_BYTES) continue;
