@@ -162,7 +162,7 @@ export async function backUp(request: BackupRequest, deps: BackupDeps): Promise<
     throw error;
   } finally {
     // Last: a thread that waits for a disk that does not answer must keep nobody from what was saved.
-    await Promise.all([uploader.stop(), tidying.stop()]);
+    await Promise.all([uploader.endReading(), tidying.stop()]);
     await saving.stop();
   }
 }
@@ -252,6 +252,7 @@ async function backUpClaimed(
   );
   const failed = await uploadFiles(claimed, planned, deps).finally(checkpoints.stop);
   const failures = planned.failures + unproved + failed;
+  void uploader.endReading(); // beside what follows, which then has the memory
 
   progress({ type: 'publishing' });
   const header = await publish({ ...facts, unreadable: failures }, publishing);

@@ -36,7 +36,8 @@ export interface Uploader {
   uploadChunks(items: Iterable<AddressedItem>, handlers: BatchHandlers): Promise<void>;
   /** Bytes of packs that were put. */
   sentBytes(): number;
-  stop(): Promise<void>;
+  /** Ends the threads that read and pack, whatever they are at. No more files are uploaded; chunks may still be. */
+  endReading(): Promise<void>;
 }
 
 export interface UploaderDeps {
@@ -110,7 +111,7 @@ export function startUploader(deps: UploaderDeps): Uploader {
 
   return {
     sentBytes: () => sentBytes,
-    stop: packer.stop,
+    endReading: packer.stop,
 
     readAhead: packer.readAhead,
 

@@ -1,9 +1,13 @@
+import { once } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Worker } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { InterruptedError, SkylockError } from '../../lib/errors.ts';
 import { memoryRemote } from '../../lib/remote/memory.ts';
+import type { Remote } from '../../lib/remote/remote.ts';
 import { assertRejects } from '../format/fixtures.ts';
 import { assertHolds, repositoryAt, withMachine } from '../helpers/scenario.ts';
 import { writeTree } from '../helpers/tree.ts';
@@ -78,6 +82,31 @@ test('can be ended while the sources are still being looked at, and the next run
     assert.ok(threads > 0);
     const { resumed, files } = await machine.backUp();
     assert.equal([resumed, files], [true, 1200]);
+  });
+});
+
+test('have ended when the backup is put, which then has their memory', async () => {
+  await withMachine(async (machine) => {
+    writeTree(machine.source, { text: 'text' });
+    const ended: Promise<unknown>[] = [];
+    const onWorker = (worker: Worker) => void ended.push(once(worker, 'exit'));
+    process.on('worker', onWorker);
+    const remote = memoryRemote(machine.objects);
+    let hadEnded = 0;
+    const put: Remote['put'] = async (name, ...rest) => {
+      // What is not asked to end before would wait for this put, and this put for it.
+      if (name.startsWith('backups/')) {
+        const patience = sleep(10_000, [], { ref: false });
+        hadEnded = (await Promise.race([Promise.all(ended), patience])).length;
+      }
+      return remote.put(name, ...rest);
+    };
+    try {
+      await machine.backUp({ remote: { ...remote, put } });
+    } finally {
+      process.off('worker', onWorker);
+    }
+    assert.equal([ended.length, hadEnded], [2, 2]);
   });
 });
 
