@@ -2,6 +2,8 @@ export interface BufferPool {
   /** Resolves when {@link take} will succeed. */
   ready(): Promise<void>;
   take(): Buffer;
+  /** Is every one that may exist taken, but for one that was found ready? */
+  isDry(): boolean;
   /** @param bytes a buffer that was taken, or a view into it */
   giveBack(bytes: Buffer): void;
   /** From now on at most so many exist at a time; those too many go when they come back. */
@@ -42,6 +44,7 @@ export function createBufferPool(firstCount: number, sizeBytes: number): BufferP
       made += 1;
       return Buffer.from(new SharedArrayBuffer(sizeBytes));
     },
+    isDry: () => free.length + Math.max(0, count - made) <= (promised ? 1 : 0),
     giveBack(bytes) {
       free.push(Buffer.from(bytes.buffer));
       dropTooMany();

@@ -1,9 +1,9 @@
-import { compressChunk } from '../format/compress.ts';
 import type { RepositoryKeys } from '../format/keys.ts';
 import { createPackBuilder, type PackBuilder, type SealedPack } from '../format/pack.ts';
-import { type PackEntry, RAW, ZSTD } from '../format/pack-directory.ts';
+import type { PackEntry } from '../format/pack-directory.ts';
 import type { Entry } from '../journal/entries.ts';
 import type { DurablePack } from '../journal/packs.ts';
+import { createCompressor } from './compressor.ts';
 import type { KnownChunks } from './known.ts';
 import type { FileInHand } from './read.ts';
 import type { AddressedItem } from './slabs.ts';
@@ -63,8 +63,6 @@ export interface PackDeps {
 const MAX_CHUNKS = 8192;
 /** Pieces of chunks that are known already, and files without any, ride along; so many at a time without a pack. */
 const MAX_PIECES = 16_384;
-/** A file that would not shrink so often in a row is not tried any further. */
-const MISSES = 3;
 
 /**
  * `chunks → (known? drop) → compress → seal → packs`.
@@ -102,13 +100,13 @@ export function* packChunks(
       if (open.ended.length + open.failed.length >= MAX_PIECES) yield close();
       continue;
     }
-    const { file, position, bytes, id } = item;
+    const { file, position, id, sizeBytes, compression } = item;
     let place = known.find(id);
     if (place === null) {
-      const stored = compress(file, bytes);
-      if (builder !== null && !builder.hasRoomFor((stored ?? bytes).length)) yield close();
+      const stored = compression === null ? compress(file, item.bytes) : { compression, bytes: item.bytes };
+      if (builder !== null && !builder.hasRoomFor(stored.bytes.length)) yield close();
       builder ??= createPackBuilder(keys, deps.takeBuffer());
-      builder.add(id, stored === null ? RAW : ZSTD, stored ?? bytes, bytes.length);
+      builder.add(id, stored.compression, stored.bytes, sizeBytes);
       known.expect(id, open.number);
       place = open.number;
     }
@@ -116,7 +114,7 @@ export function* packChunks(
       file,
       position,
       chunk: id,
-      sizeBytes: bytes.length,
+      sizeBytes,
       needs: place === 'durable' ? null : place,
     });
     const isFull =
@@ -154,18 +152,4 @@ export function durablePack({ pack }: Batch): DurablePack | null {
       directory: pack.directory,
     }
   );
-}
-
-/** @returns a function that gives the compressed chunk, or `null` where it is to be stored as it is */
-function createCompressor(overBytes: number): (file: FileInHand, bytes: Buffer) => Buffer | null {
-  let entry: bigint | null = null; // and not the object: each slab brings one of its own
-  let misses = 0;
-  return (file, bytes) => {
-    if (file.entry !== entry) misses = 0;
-    entry = file.entry;
-    if (file.sizeBytes <= overBytes || misses >= MISSES) return null;
-    const compressed = compressChunk(bytes);
-    misses = compressed === null ? misses + 1 : 0;
-    return compressed;
-  };
 }

@@ -123,7 +123,8 @@ async function uploadManifest(deps: PublishDeps): Promise<Manifest> {
     const file = manifestInHand();
     let position = 0;
     for (const bytes of cutManifest(entries.map(manifestEntry), chunker, counts)) {
-      yield { type: 'chunk', file, position, bytes, id: chunkId(repository.keys, bytes) };
+      const id = chunkId(repository.keys, bytes);
+      yield { type: 'chunk', file, position, id, sizeBytes: bytes.length, bytes, compression: null };
       position += 1;
       sizeBytes += bytes.length;
     }

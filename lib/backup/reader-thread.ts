@@ -7,17 +7,18 @@ import { durablePrefix } from '../journal/pieces.ts';
 import { pendingFiles } from '../journal/uploading.ts';
 import { bufferOf, createArrivals } from '../repository/arrivals.ts';
 import { createBufferPool } from './buffer-pool.ts';
+import { createCompressor } from './compressor.ts';
 import type { FromReader, SlabEmptied, ThreadOptions, ToReader } from './packer.ts';
 import { readFiles } from './read.ts';
 import { createSlabMemory, slabBytes } from './slabs.ts';
 import { withThreadJournal } from './thread-journal.ts';
 import { takeTurns } from './turns.ts';
 
-/** One is filled, one waits, one is packed. */
-const SLABS = 3;
+/** One is packed, one waits, one is filled, and one is there for what does not fit into that. */
+const SLABS = 4;
 
 const options = workerData as ThreadOptions;
-const { journalRepository, sourceSet, master, chunkSizes, link } = options;
+const { journalRepository, sourceSet, master, chunkSizes, compressOverBytes, link } = options;
 const port = parentPort!;
 const keys = repositoryKeys(master);
 const buffers = createBufferPool(SLABS, slabBytes(chunkSizes));
@@ -41,18 +42,35 @@ async function read(journal: Journal): Promise<void> {
     durablePrefix: (entry: bigint) => durablePrefix(journal, journalRepository, entry),
     now: () => new Date(),
   };
-  const { memory, fill } = createSlabMemory(keys, buffers.take);
+  const { memory, fill } = createSlabMemory({
+    keys,
+    takeBuffer: buffers.take,
+    compress: createCompressor(compressOverBytes),
+    isAhead: buffers.isDry,
+  });
   for (;;) {
     await asked.wait();
-    const message = asked.take()!;
-    if (message.type === 'end') tell(message);
-    if (message.type !== 'read') continue;
-    const range = { after: bufferOf(message.range.after), upTo: bufferOf(message.range.upTo) };
-    const items = readFiles(pendingFiles(journal, sourceSet, range), reading, memory);
-    for await (const slab of takeTurns(fill(items), { ready: buffers.ready, during: journal.snapshot })) {
+    const { files, isEnded } = filesAsked(journal);
+    const slabs = fill(readFiles(files, reading, memory));
+    for await (const slab of takeTurns(slabs, { ready: buffers.ready, during: journal.snapshot })) {
       tell({ type: 'slab', slab });
     }
+    if (isEnded()) tell({ type: 'end' });
   }
+}
+
+/** One range after another, as long as they are there already: a slab that is ended for each would be small. */
+function filesAsked(journal: Journal) {
+  let ended = false;
+  const files = function* () {
+    for (let message = asked.take(); message !== undefined; message = asked.take()) {
+      ended = message.type === 'end';
+      if (message.type !== 'read') return;
+      const range = { after: bufferOf(message.range.after), upTo: bufferOf(message.range.upTo) };
+      yield* pendingFiles(journal, sourceSet, range);
+    }
+  };
+  return { files: files(), isEnded: () => ended };
 }
 
 function tell(message: FromReader): void {

@@ -1,6 +1,8 @@
 import type { ChunkSizes } from '../format/chunker.ts';
 import { CHUNK_ID_BYTES, chunkId, type RepositoryKeys } from '../format/keys.ts';
+import type { Compression } from '../format/pack-directory.ts';
 import { bufferOf } from '../repository/arrivals.ts';
+import type { Compressor } from './compressor.ts';
 import type { ReadItem, ReadMemory } from './read.ts';
 
 type ChunkItem = Extract<ReadItem, { type: 'chunk' }>;
@@ -8,8 +10,15 @@ type ChunkItem = Extract<ReadItem, { type: 'chunk' }>;
 /** What is read of files, each chunk with its id: what packing begins with. */
 export type AddressedItem =
   | Exclude<ReadItem, ChunkItem>
-  /** `bytes` is a view that holds until the next item is asked for. */
-  | (ChunkItem & { readonly id: Buffer });
+  | (Omit<ChunkItem, 'bytes'> & {
+      readonly id: Buffer;
+      /** The chunk's own. */
+      readonly sizeBytes: number;
+      /** The chunk, or what it is stored as: a view that holds until the next item is asked for. */
+      readonly bytes: Buffer;
+      /** How `bytes` are to be stored; `null` where they are the chunk, and nobody has tried to compress it. */
+      readonly compression: Compression | null;
+    });
 
 /** What was read, for the thread that packs it. It passes from thread to thread without being copied. */
 export interface Slab {
@@ -22,7 +31,12 @@ export interface Slab {
 
 type SlabItem =
   | Exclude<ReadItem, ChunkItem>
-  | (Omit<ChunkItem, 'bytes'> & { readonly start: number; readonly sizeBytes: number });
+  | (Omit<ChunkItem, 'bytes'> & {
+      readonly sizeBytes: number;
+      readonly start: number;
+      readonly storedBytes: number;
+      readonly compression: Compression | null;
+    });
 
 export interface SlabMemory {
   /** What files are to be read into. */
@@ -43,10 +57,16 @@ export function slabBytes({ max }: ChunkSizes): number {
   return max + max / 2;
 }
 
-/**
- * @param takeBuffer gives {@link slabBytes} of memory: called once now, and before each slab that is yielded
- */
-export function createSlabMemory(keys: RepositoryKeys, takeBuffer: () => Buffer): SlabMemory {
+export interface SlabDeps {
+  readonly keys: RepositoryKeys;
+  /** Gives {@link slabBytes} of memory: called once at first, and before each slab that is yielded. */
+  readonly takeBuffer: () => Buffer;
+  readonly compress: Compressor;
+  /** Does the thread that packs have enough to do already? Then chunks are compressed here. */
+  readonly isAhead: () => boolean;
+}
+
+export function createSlabMemory({ keys, takeBuffer, compress, isAhead }: SlabDeps): SlabMemory {
   let full: Slab | null = null;
   let ids: Buffer[] = [];
   let items: SlabItem[] = [];
@@ -74,7 +94,16 @@ export function createSlabMemory(keys: RepositoryKeys, takeBuffer: () => Buffer)
     }
     const { bytes, ...chunk } = item;
     ids.push(chunkId(keys, bytes));
-    items.push({ ...chunk, start: bytes.byteOffset - memory.bytes.byteOffset, sizeBytes: bytes.length });
+    const stored = isAhead() ? compress(item.file, bytes) : { compression: null, bytes };
+    // The chunk itself is not needed any more: what it is stored as takes its place.
+    if (stored.bytes !== bytes) stored.bytes.copy(bytes);
+    items.push({
+      ...chunk,
+      sizeBytes: bytes.length,
+      start: bytes.byteOffset - memory.bytes.byteOffset,
+      storedBytes: stored.bytes.length,
+      compression: stored.compression,
+    });
   };
 
   return {
@@ -109,9 +138,9 @@ export function* slabItems({ bytes, ids, items }: Slab): Generator<AddressedItem
       yield item;
       continue;
     }
-    const { start, sizeBytes, ...chunk } = item;
+    const { start, storedBytes, ...chunk } = item;
     const id = bufferOf(ids, at, CHUNK_ID_BYTES);
     at += CHUNK_ID_BYTES;
-    yield { ...chunk, id, bytes: bufferOf(bytes, start, sizeBytes) };
+    yield { ...chunk, id, bytes: bufferOf(bytes, start, storedBytes) };
   }
 }

@@ -81,6 +81,19 @@ pool('keeps what it has promised when fewer may exist from then on', async () =>
   assert.is(await isSettled(ready), false, 'the promised one is still out');
 });
 
+pool('is dry when all are out but the one that was found ready', async () => {
+  const buffers = createBufferPool(2, 100);
+  const one = buffers.take();
+  assert.not(buffers.isDry());
+  await buffers.ready();
+  assert.ok(buffers.isDry(), 'the other one is as good as taken');
+  buffers.giveBack(one);
+  assert.not(buffers.isDry());
+  buffers.take();
+  buffers.take();
+  assert.ok(buffers.isDry());
+});
+
 pool.run();
 
 const limit = suite('a limit of batches');

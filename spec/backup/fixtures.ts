@@ -63,7 +63,10 @@ export function packSteps(
 }
 
 function* addressed(items: Iterable<ReadItem | null>): Generator<AddressedItem | null> {
-  for (const item of items) yield item?.type === 'chunk' ? { ...item, id: chunkId(KEYS, item.bytes) } : item;
+  for (const item of items) {
+    if (item?.type !== 'chunk') yield item;
+    else yield { ...item, id: chunkId(KEYS, item.bytes), sizeBytes: item.bytes.length, compression: null };
+  }
 }
 
 export function batchesOf(items: Iterable<ReadItem>, options: PackOptions = {}): PackedBatch[] {

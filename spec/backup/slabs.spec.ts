@@ -1,14 +1,22 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createBufferPool } from '../../lib/backup/buffer-pool.ts';
+import { createCompressor } from '../../lib/backup/compressor.ts';
 import { createKnownChunks } from '../../lib/backup/known.ts';
-import { packChunks } from '../../lib/backup/pack.ts';
+import { type PackedBatch, packChunks } from '../../lib/backup/pack.ts';
 import type { FileInHand, ReadItem, ReadMemory } from '../../lib/backup/read.ts';
-import { createSlabMemory, type Slab, slabBytes, slabItems } from '../../lib/backup/slabs.ts';
-import { takeTurns } from '../../lib/backup/turns.ts';
+import {
+  type AddressedItem,
+  createSlabMemory,
+  type Slab,
+  type SlabDeps,
+  slabBytes,
+  slabItems,
+} from '../../lib/backup/slabs.ts';
+import { STARVED, takeTurns } from '../../lib/backup/turns.ts';
 import { chunkId } from '../../lib/format/keys.ts';
-import { RAW } from '../../lib/format/pack-directory.ts';
-import { seededBytes } from '../format/fixtures.ts';
+import { type Compression, RAW, ZSTD } from '../../lib/format/pack-directory.ts';
+import { readPack, seededBytes } from '../format/fixtures.ts';
 import { fileInHand, KEYS } from './fixtures.ts';
 
 const LARGEST = 64 * 1024;
@@ -47,13 +55,33 @@ function pass(slab: Slab): { chunks: Buffer[]; ids: Buffer[]; kinds: string[] } 
   return { chunks, ids, kinds };
 }
 
+/** A reader that leaves compressing to the packer, unless told. */
+const slabDeps = (takeBuffer: () => Buffer, isAhead = () => false): SlabDeps => ({
+  keys: KEYS,
+  takeBuffer,
+  compress: createCompressor(0),
+  isAhead,
+});
+
+function packAll(items: readonly AddressedItem[]): PackedBatch[] {
+  const batches = packChunks(items, {
+    keys: KEYS,
+    known: createKnownChunks(() => false),
+    takeBuffer: () => Buffer.alloc(1024 * 1024),
+    targetBytes: () => 1024 * 1024,
+    compressOverBytes: 0,
+    firstNumber: 1,
+  });
+  return [...batches].filter((batch) => batch !== null && batch !== STARVED);
+}
+
 const slabs = suite('slabs');
 
 slabs('hold what was read, with its ids, however chunks and slabs meet', async () => {
   for (const size of [100, 20_000, LARGEST - 1, LARGEST]) {
     const chunks = Array.from({ length: 9 }, (_, index) => seededBytes(size, `chunk ${index}`));
     const buffers = createBufferPool(3, SLAB);
-    const { memory, fill } = createSlabMemory(KEYS, buffers.take);
+    const { memory, fill } = createSlabMemory(slabDeps(buffers.take));
     const files = [chunks.slice(0, 4), [], chunks.slice(4)];
     const read = function* () {
       for (const [number, own] of files.entries()) yield* readInto(memory, fileInHand(number), own);
@@ -76,7 +104,7 @@ slabs('hold what was read, with its ids, however chunks and slabs meet', async (
 });
 
 slabs('end with a file once there is enough in them, and with what is there at the end', () => {
-  const { memory, fill } = createSlabMemory(KEYS, () => Buffer.alloc(SLAB));
+  const { memory, fill } = createSlabMemory(slabDeps(() => Buffer.alloc(SLAB)));
   const chunk = seededBytes(SLAB / 12, 'a chunk');
   const read = function* () {
     for (let number = 0; number < 6; number += 1) yield* readInto(memory, fileInHand(number), [chunk]);
@@ -86,7 +114,7 @@ slabs('end with a file once there is enough in them, and with what is there at t
 });
 
 slabs('end with a file where there are thousands of items', () => {
-  const { memory, fill } = createSlabMemory(KEYS, () => Buffer.alloc(SLAB));
+  const { memory, fill } = createSlabMemory(slabDeps(() => Buffer.alloc(SLAB)));
   const read = function* () {
     for (let number = 0; number < 5000; number += 1) {
       yield* readInto(memory, fileInHand(number), [Buffer.of(number % 256)]);
@@ -99,39 +127,76 @@ slabs('end with a file where there are thousands of items', () => {
 slabs(
   'are packed like what they hold: what does not shrink is tried three times a file, not a slab',
   async () => {
-    const { memory, fill } = createSlabMemory(KEYS, () => Buffer.alloc(SLAB));
+    const { memory, fill } = createSlabMemory(slabDeps(() => Buffer.alloc(SLAB)));
     const hard = Array.from({ length: 12 }, (_, index) => seededBytes(LARGEST / 2, `hard ${index}`));
     const soft = Buffer.alloc(LARGEST / 2, 'soft ');
     const passed = [...fill(readInto(memory, fileInHand(1), [...hard, soft]))]
       .filter((slab) => slab !== null)
       .map((slab) => structuredClone(slab, { transfer: [slab.bytes.buffer as ArrayBuffer] }));
     assert.ok(passed.length > 3, `${passed.length} slabs`);
-    const batches = packChunks(
-      passed.flatMap((slab) => [...slabItems(slab)]),
-      {
-        keys: KEYS,
-        known: createKnownChunks(() => false),
-        takeBuffer: () => Buffer.alloc(1024 * 1024),
-        targetBytes: () => 1024 * 1024,
-        compressOverBytes: 0,
-        firstNumber: 1,
-      },
-    );
-    const entries = [...batches].flatMap((batch) =>
-      typeof batch === 'object' ? (batch?.pack?.entries ?? []) : [],
+    const entries = packAll(passed.flatMap((slab) => [...slabItems(slab)])).flatMap(
+      ({ pack }) => pack!.entries,
     );
     assert.is(entries.length, 13);
     assert.is(entries.at(-1)!.compression, RAW);
   },
 );
 
+slabs('hold what chunks are stored as where the reader is ahead, and pack to the same chunks', () => {
+  const half = LARGEST / 2;
+  const soft = (text: string) => Buffer.alloc(half, text);
+  const hard = (name: string) => seededBytes(half, name);
+  const chunks = [soft('a'), hard('b'), soft('c'), hard('d'), hard('e'), hard('f'), soft('given up')];
+  const kinds = [ZSTD, RAW, ZSTD, RAW, RAW, RAW, RAW];
+
+  const always = readAndPass(chunks, () => true);
+  assert.equal(
+    always.map(({ compression }) => compression),
+    kinds,
+  );
+  assert.ok(always[0]!.bytes.length < half / 10, 'the frame, and no more');
+  assert.equal(packedAs(always, chunks), kinds);
+
+  let asked = 0;
+  const sometimes = readAndPass(chunks, () => {
+    asked += 1;
+    return asked % 2 === 1;
+  });
+  assert.equal(
+    sometimes.map(({ compression }) => compression),
+    [ZSTD, null, ZSTD, null, RAW, null, ZSTD],
+  );
+  packedAs(sometimes, chunks);
+});
+
+/** @returns the chunks as another thread gets them from slabs */
+function readAndPass(chunks: readonly Buffer[], isAhead: () => boolean) {
+  const { memory, fill } = createSlabMemory(slabDeps(() => Buffer.alloc(SLAB), isAhead));
+  return [...fill(readInto(memory, fileInHand(1), chunks))]
+    .filter((slab) => slab !== null)
+    .flatMap((slab) => [...slabItems(structuredClone(slab))])
+    .filter((item) => item.type === 'chunk');
+}
+
+/** Packs them, and looks whether the packs hold the chunks. @returns how they are stored there */
+function packedAs(items: readonly AddressedItem[], chunks: readonly Buffer[]): Compression[] {
+  const batches = packAll(items);
+  assert.equal(
+    batches.flatMap(({ pieces }) => pieces.map(({ sizeBytes }) => sizeBytes)),
+    chunks.map(({ length }) => length),
+  );
+  const packed = batches.flatMap(({ pack }) => readPack(KEYS, pack!.bytes));
+  assert.ok(Buffer.concat(packed.map(({ chunk }) => chunk)).equals(Buffer.concat(chunks)));
+  return packed.map(({ entry }) => entry.compression);
+}
+
 slabs('are none where nothing was read', () => {
-  const { fill } = createSlabMemory(KEYS, () => Buffer.alloc(SLAB));
+  const { fill } = createSlabMemory(slabDeps(() => Buffer.alloc(SLAB)));
   assert.equal([...fill([])], []);
 });
 
 slabs('never wait for a file that fails', () => {
-  const { fill } = createSlabMemory(KEYS, () => Buffer.alloc(SLAB));
+  const { fill } = createSlabMemory(slabDeps(() => Buffer.alloc(SLAB)));
   const failed: ReadItem = { type: 'failed', file: fileInHand(1), reason: 'input/output error' };
   assert.equal([...fill([failed])].at(-1)?.items, [failed]);
 });
