@@ -44,12 +44,12 @@ export interface OpenedJournal {
 const SCHEMA_VERSION = Object.keys(MIGRATIONS).length;
 /** Another process holds the write lock for one transaction at a time, the longest of which is a migration. */
 const BUSY_TIMEOUT_MS = 30_000;
-const CACHE_BYTES = 32 * 1024 * 1024;
+const CACHE_BYTES = 16 * 1024 * 1024;
 
 /**
  * Opens the journal, making it (0600, in a folder of 0700) where there is none. A damaged one is moved aside and a new
  * one begun: what it knew is on the remote.
- * @param options.cacheBytes pages that are held in memory: 32 MiB unless told
+ * @param options.cacheBytes pages that are held in memory: 16 MiB unless told
  * @param options.check look at the whole file first (`integrity_check`), which takes time that grows with it
  * @throws SkylockError when it is of a newer version (it is left untouched) or the disk does not let us write
  */

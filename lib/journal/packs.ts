@@ -121,11 +121,15 @@ export function insertDurablePack(journal: Journal, journalRepository: number, p
   const inserted = insertPack(journal).all({ journalRepository, name, size, directory })[0];
   if (inserted === undefined) return;
   const insert = insertChunk(journal);
-  let position = 0;
-  for (const { id, offset, storedSize, size, compression } of chunks) {
+  // In the order of their table, where each page is then changed once: their ids lie anywhere in it.
+  const rows = [...chunks].map((chunk, position) => ({ ...chunk, position }));
+  for (const { id, position, offset, storedSize, size, compression } of rows.sort(byId)) {
     insert.run({ journalRepository, id, pack: inserted.id, position, offset, storedSize, size, compression });
-    position += 1;
   }
+}
+
+function byId(a: PackedChunk, b: PackedChunk): number {
+  return a.id.compare(b.id);
 }
 
 const insertIndex = statement<{ journalRepository: number; name: string }>()((db, p) =>
