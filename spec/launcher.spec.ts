@@ -11,8 +11,9 @@ const LAUNCHER = resolve(import.meta.dirname, '../bin/skylock');
 const PINNED = 'node_modules/node/bin/node';
 
 /** What is found in place of the program, and tells how it was started. */
-const PROBE = `const { argv, cwd, execPath, pid } = process;
-console.log(JSON.stringify({ program: argv[1], args: argv.slice(2), cwd: cwd(), execPath, pid }));
+const PROBE = `const { argv, cwd, env, execPath, pid } = process;
+const arenas = env.MALLOC_ARENA_MAX;
+console.log(JSON.stringify({ program: argv[1], args: argv.slice(2), cwd: cwd(), execPath, pid, arenas }));
 if (argv[2] === 'exit') process.exitCode = Number(argv[3]);
 if (argv[2] === 'wait') setInterval(() => {}, 1000);
 `;
@@ -23,6 +24,7 @@ interface Probe {
   readonly cwd: string;
   readonly execPath: string;
   readonly pid: number;
+  readonly arenas?: string;
 }
 
 interface Installation {
@@ -33,7 +35,7 @@ interface Installation {
   readonly path: string;
   run(
     args: readonly string[],
-    options?: { readonly cwd?: string; readonly as?: string },
+    options?: { readonly cwd?: string; readonly as?: string; readonly env?: NodeJS.ProcessEnv },
   ): SpawnSyncReturns<string>;
 }
 
@@ -67,8 +69,8 @@ async function withInstallation(setting: Setting, use: (it: Installation) => Pro
       launcher,
       root,
       path,
-      run: (args, { cwd = folder, as = launcher } = {}) =>
-        spawnSync(as, args, { cwd, env: { PATH: path }, encoding: 'utf8' }),
+      run: (args, { cwd = folder, as = launcher, env = {} } = {}) =>
+        spawnSync(as, args, { cwd, env: { ...env, PATH: path }, encoding: 'utf8' }),
     });
   });
 }
@@ -141,6 +143,13 @@ launcher('starts from the PATH, as npm links it in an installed package', async 
 launcher('runs the sources where there are any, whatever was built from them before', async () => {
   await withInstallation({ files: [...CHECKOUT, ...PUBLISHED], machine: null }, ({ root, run }) => {
     assert.is(probeOf(run([])).program, join(root, 'bin/skylock.ts'));
+  });
+});
+
+launcher('has its threads share what memory is free, unless the person says otherwise', async () => {
+  await withInstallation({ files: CHECKOUT, machine: null }, ({ run }) => {
+    assert.is(probeOf(run([])).arenas, '2');
+    assert.is(probeOf(run([], { env: { MALLOC_ARENA_MAX: '5' } })).arenas, '5');
   });
 });
 

@@ -11,7 +11,9 @@ import type { Remote } from '../../../lib/remote/remote.ts';
 import { createRepository } from '../../../lib/repository/create.ts';
 import { PACKS_PREFIX } from '../../../lib/repository/repository.ts';
 
-setFlagsFromString('--external-memory-accounted-in-global-limit'); // as bin/skylock.ts does
+for (const flag of ['--external-memory-accounted-in-global-limit', '--heap-growing-percent=30']) {
+  setFlagsFromString(flag); // as bin/skylock.ts does
+}
 const LANES = 4;
 
 const [folder = '', path = ''] = process.argv.slice(2);
