@@ -6,6 +6,7 @@ import type { Progress } from '../progress.ts';
 import type { Remote } from '../remote/remote.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Cli } from './cli.ts';
+import { kdfMemory } from './kdf-memory.ts';
 
 /**
  * Opens the repository of a remote that was named, with the password of the configuration or the person's.
@@ -14,15 +15,19 @@ import type { Cli } from './cli.ts';
 export async function openNamed(
   remote: Remote,
   config: Config,
+  { cacheFolder }: DataPaths,
   { terminal }: Cli,
   onPassword: () => void,
 ): Promise<Repository> {
   const { openRepository } = await import('../repository/open.ts');
-  return openRepository(remote, async () => {
+  const askPassword = async () => {
     const password = await readPassword(config.password, terminal);
     onPassword();
     return password;
-  });
+  };
+  // Who has to type it is asked when it is clear what for.
+  const memory = config.password.source === null ? null : kdfMemory(cacheFolder, remote.url);
+  return openRepository(remote, askPassword, memory);
 }
 
 export interface DefaultOptions {
@@ -53,20 +58,17 @@ export async function openDefault(
       ],
     });
   }
-  const open = () =>
-    openRepository(remote, async () => {
-      const key = readKey(paths.defaultKeyFile);
-      if (key !== null) {
-        onPassword();
-        return key;
-      }
-      throw new NoRepositoryError(
-        `open ${paths.defaultRepository}: its key ${paths.defaultKeyFile} is gone`,
-        {
-          hints: ['Put the key file back, or move that folder away: without the key nobody can read it.'],
-        },
-      );
+  const askKey = async () => {
+    const key = readKey(paths.defaultKeyFile);
+    if (key !== null) {
+      onPassword();
+      return key;
+    }
+    throw new NoRepositoryError(`open ${paths.defaultRepository}: its key ${paths.defaultKeyFile} is gone`, {
+      hints: ['Put the key file back, or move that folder away: without the key nobody can read it.'],
     });
+  };
+  const open = () => openRepository(remote, askKey, kdfMemory(paths.cacheFolder, remote.url));
   if (await repositoryExists(remote)) return open();
   if (!makeDefaultRepository) {
     throw new NoRepositoryError('open repository: no remote is named and nothing was backed up here yet', {

@@ -84,7 +84,7 @@ export async function withSession<Result>(
     const onPassword = () => setImmediate(deriving.resolve); // by then the other thread has its work
     const opening = isDefault
       ? openDefault(remote, paths, cli, { makeDefaultRepository: false, ...options, progress, onPassword })
-      : openNamed(remote, config, cli, onPassword);
+      : openNamed(remote, config, paths, cli, onPassword);
     // A journal is not made for a repository that cannot be opened; one that is there is opened meanwhile.
     await (existsSync(paths.journalFile) ? Promise.race([deriving.promise, opening]) : opening);
     return await withOpenJournal(cli, paths, options, async (journal) => {

@@ -14,6 +14,8 @@ export interface DataPaths {
   readonly defaultRepository: string;
   /** What opens it. */
   readonly defaultKeyFile: string;
+  /** Holds what can be had again, at the cost of some time. */
+  readonly cacheFolder: string;
 }
 
 const OURS = 'skylock-hybrid';
@@ -28,6 +30,7 @@ export function dataPaths(env: Environment, home: string): DataPaths {
     stateFolder: join(dataFolder, 'resume_state'),
     defaultRepository: join(dataFolder, 'repository'),
     defaultKeyFile: join(dataFolder, 'repository.key'),
+    cacheFolder: join(baseFolder(env.XDG_CACHE_HOME) ?? join(home, '.cache'), OURS),
   };
 }
 

@@ -1,4 +1,4 @@
-import { argon2, randomBytes, timingSafeEqual } from 'node:crypto';
+import { argon2, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import { DamagedError, UsageError, WrongPasswordError } from '../errors.ts';
 import { formatInstant } from '../units.ts';
@@ -38,13 +38,17 @@ export interface WrapOptions {
   readonly salt?: Uint8Array;
 }
 
+/** What a password is stretched with. No secret: without the rest of the key file it tells nothing of the password. */
+export interface Kdf {
+  readonly parameters: KdfParameters;
+  readonly salt: Buffer;
+}
+
 /** What a key file says to anybody. */
-export interface KeyFile {
+export interface KeyFile extends Kdf {
   readonly repositoryId: string;
   readonly createdAt: Date;
   readonly label: string;
-  readonly parameters: KdfParameters;
-  readonly salt: Buffer;
   readonly commitment: Buffer;
   readonly wrappedKey: Buffer;
 }
@@ -64,7 +68,7 @@ export async function wrapMasterKey(
   if (Buffer.byteLength(label) > MAX_LABEL_BYTES) {
     throw new UsageError(`add password: its label is longer than ${MAX_LABEL_BYTES} bytes`);
   }
-  const passwordKeys = await stretchPassword(password, salt, parameters);
+  const passwordKeys = await stretchPassword(password, { salt: Buffer.from(salt), parameters });
   const file: KeyFile = {
     repositoryId,
     createdAt,
@@ -80,8 +84,16 @@ export async function wrapMasterKey(
   return bytes;
 }
 
+interface PasswordKeys {
+  readonly wrapping: KeyObject;
+  readonly commitment: Buffer;
+}
+
+export type StretchPassword = (password: string, kdf: Kdf) => Promise<PasswordKeys>;
+
 /**
  * @param name the file's, for messages
+ * @param stretch as {@link createStretch} makes it, where some of it may be done already
  * @throws WrongPasswordError when it was made with another password
  * @throws DamagedError when it is no key file of this repository, or has been changed
  */
@@ -90,6 +102,7 @@ export async function unwrapMasterKey(
   password: string,
   repositoryId: string,
   name = 'key file',
+  stretch: StretchPassword = stretchPassword,
 ): Promise<MasterKey> {
   const file = parseKeyFile(bytes, name);
   if (file.repositoryId !== repositoryId) {
@@ -97,7 +110,7 @@ export async function unwrapMasterKey(
       `open ${name}: it belongs to repository ${file.repositoryId}, not to ${repositoryId}`,
     );
   }
-  const { commitment, wrapping } = await stretchPassword(password, file.salt, file.parameters);
+  const { commitment, wrapping } = await stretch(password, file);
   // Before unwrapping: GCM alone can be made to open under more than one key, and cannot tell a wrong password from
   // a damaged file.
   if (!timingSafeEqual(file.commitment, commitment)) {
@@ -115,24 +128,43 @@ export function parseKeyFile(bytes: Uint8Array, name = 'key file'): KeyFile {
   const fields = Fields.parse(bytes, task);
   refuseNewerFormat(fields.integer('format', 1, Number.MAX_SAFE_INTEGER), task);
   fields.refuseOthers(FIELDS);
-  const kdf = fields.object('kdf');
-  kdf.refuseOthers(KDF_FIELDS);
-  kdf.oneOf('name', ['argon2id']);
   const label = fields.text('label');
   if (Buffer.byteLength(label) > MAX_LABEL_BYTES) throw fields.fail('label is too long');
   return {
     repositoryId: fields.text('repository_id', UUID),
     createdAt: fields.instant('created_at'),
     label,
-    parameters: {
-      memoryKib: kdf.integer('memory_kib', ...BOUNDS.memoryKib),
-      passes: kdf.integer('passes', ...BOUNDS.passes),
-      lanes: kdf.integer('lanes', ...BOUNDS.lanes),
-    },
-    salt: bytesOf(kdf, 'salt', SALT_BYTES),
+    ...kdfOf(fields.object('kdf')),
     commitment: bytesOf(fields, 'commitment', KEY_BYTES),
     wrappedKey: bytesOf(fields, 'wrapped_key', KEY_BYTES + TAG_BYTES),
   };
+}
+
+/** @throws DamagedError when it is none */
+export function parseKdf(bytes: Uint8Array): Kdf {
+  return kdfOf(Fields.parse(bytes, 'read key derivation'));
+}
+
+/** *Shape*: the JSON object that stands in a key file under `kdf`. */
+export function encodeKdf(kdf: Kdf): string {
+  return JSON.stringify(kdfFields(kdf));
+}
+
+function kdfOf(fields: Fields): Kdf {
+  fields.refuseOthers(KDF_FIELDS);
+  fields.oneOf('name', ['argon2id']);
+  return {
+    parameters: {
+      memoryKib: fields.integer('memory_kib', ...BOUNDS.memoryKib),
+      passes: fields.integer('passes', ...BOUNDS.passes),
+      lanes: fields.integer('lanes', ...BOUNDS.lanes),
+    },
+    salt: bytesOf(fields, 'salt', SALT_BYTES),
+  };
+}
+
+function kdfFields({ parameters: { memoryKib, passes, lanes }, salt }: Kdf) {
+  return { name: 'argon2id', memory_kib: memoryKib, passes, lanes, salt: salt.toString('base64') };
 }
 
 function bytesOf(fields: Fields, name: string, length: number): Buffer {
@@ -142,13 +174,12 @@ function bytesOf(fields: Fields, name: string, length: number): Buffer {
 }
 
 function encodeKeyFile(file: KeyFile): Buffer {
-  const { memoryKib, passes, lanes } = file.parameters;
   const json = {
     format: FORMAT,
     repository_id: file.repositoryId,
     created_at: formatInstant(file.createdAt),
     label: file.label,
-    kdf: { name: 'argon2id', memory_kib: memoryKib, passes, lanes, salt: file.salt.toString('base64') },
+    kdf: kdfFields(file),
     commitment: file.commitment.toString('base64'),
     wrapped_key: file.wrappedKey.toString('base64'),
   };
@@ -173,11 +204,21 @@ function aadOf({ repositoryId, createdAt, label, parameters, salt, commitment }:
   ]);
 }
 
+/** @returns what stretches a password, and the same one with the same salt and cost only once */
+export function createStretch(): StretchPassword {
+  const begun = new Map<string, Promise<PasswordKeys>>();
+  return (password, kdf) => {
+    const what = `${encodeKdf(kdf)} ${password}`;
+    const stretched = begun.get(what) ?? stretchPassword(password, kdf);
+    begun.set(what, stretched);
+    return stretched;
+  };
+}
+
 async function stretchPassword(
   password: string,
-  salt: Uint8Array,
-  { memoryKib, passes, lanes }: KdfParameters,
-) {
+  { salt, parameters: { memoryKib, passes, lanes } }: Kdf,
+): Promise<PasswordKeys> {
   const stretched = await argon2id('argon2id', {
     // The same letters typed on another system may come as other code points
     message: Buffer.from(password.normalize('NFC'), 'utf8'),

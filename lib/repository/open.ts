@@ -1,5 +1,11 @@
 import { DamagedError, NoRepositoryError, SkylockError, WrongPasswordError } from '../errors.ts';
-import { parseKeyFile, unwrapMasterKey } from '../format/key-file.ts';
+import {
+  createStretch,
+  type Kdf,
+  parseKeyFile,
+  type StretchPassword,
+  unwrapMasterKey,
+} from '../format/key-file.ts';
 import { type MasterKey, repositoryKeys } from '../format/keys.ts';
 import {
   MAX_CONFIG_BYTES,
@@ -12,15 +18,33 @@ import { CONFIG_NAME, KEYS_PREFIX, type Repository } from './repository.ts';
 /** Each key file costs a password derivation of 64 MiB: more of them than people have passwords are not tried. */
 const MAX_KEY_FILES = 32;
 
+/** How the password was stretched that opened the repository last. What it recalls may be wrong: that costs time alone. */
+export interface KdfMemory {
+  recall(): Kdf | null;
+  keep(kdf: Kdf): void;
+}
+
 /**
  * Opens the repository with a password that fits one of its key files.
- * @param askPassword asked once it is clear that there is a repository
+ * @param askPassword asked once it is clear that there is a repository, or it was opened before
+ * @param memory lets the password be stretched, which takes long, while the remote is asked for the key files
  * @throws NoRepositoryError @throws WrongPasswordError @throws DamagedError @throws SkylockError for a newer format
  */
 export async function openRepository(
   remote: Remote,
   askPassword: () => Promise<string>,
+  memory: KdfMemory | null = null,
 ): Promise<Repository> {
+  const stretch = createStretch();
+  let asked: Promise<string> | null = null;
+  const password = () => (asked ??= askPassword());
+  const recalled = memory?.recall() ?? null;
+  // What fails here fails again where it is needed, unless something else is told first.
+  if (recalled !== null) {
+    password()
+      .then((typed) => stretch(typed, recalled))
+      .catch(() => {});
+  }
   const [bytes, keyFiles] = await Promise.all([readSmall(remote, CONFIG_NAME), readKeyFiles(remote)]);
   if (bytes === null) {
     throw new NoRepositoryError(`open repository at ${remote.url}: there is none`, {
@@ -28,22 +52,30 @@ export async function openRepository(
     });
   }
   const config = parseRepositoryConfig(bytes);
-  const password = await askPassword();
-  const keys = repositoryKeys(await findMasterKey(remote, keyFiles, password, config.repositoryId));
+  const { master, kdf } = await findMasterKey(remote, keyFiles, {
+    password: await password(),
+    repositoryId: config.repositoryId,
+    stretch,
+  });
+  const keys = repositoryKeys(master);
   verifyRepositoryConfig(config, keys);
+  memory?.keep(kdf);
   return { remote, config, keys };
 }
 
 async function findMasterKey(
   remote: Remote,
   { files, listed, refused }: KeyFiles,
-  password: string,
-  repositoryId: string,
-): Promise<MasterKey> {
+  {
+    password,
+    repositoryId,
+    stretch,
+  }: { readonly password: string; readonly repositoryId: string; readonly stretch: StretchPassword },
+): Promise<{ readonly master: MasterKey; readonly kdf: Kdf }> {
   let damage = refused;
-  for (const { name, bytes } of files) {
+  for (const { name, bytes, kdf } of files) {
     try {
-      return await unwrapMasterKey(bytes, password, repositoryId, name);
+      return { master: await unwrapMasterKey(bytes, password, repositoryId, name, stretch), kdf };
     } catch (error) {
       // Another key file may be the one; that this one is damaged matters only when none is.
       if (error instanceof DamagedError) damage = error;
@@ -67,14 +99,14 @@ async function findMasterKey(
 
 interface KeyFiles {
   /** Those that make sense. The cheapest to try come first: whoever adds dear ones keeps nobody waiting. */
-  readonly files: readonly { readonly name: string; readonly bytes: Buffer; readonly cost: number }[];
+  readonly files: readonly { readonly name: string; readonly bytes: Buffer; readonly kdf: Kdf }[];
   readonly listed: number;
   /** Why one of the others does not. */
   readonly refused: SkylockError | null;
 }
 
 async function readKeyFiles(remote: Remote): Promise<KeyFiles> {
-  const files: { name: string; bytes: Buffer; cost: number }[] = [];
+  const files: { name: string; bytes: Buffer; kdf: Kdf }[] = [];
   let refused: SkylockError | null = null;
   let listed = 0;
   for await (const { name } of remote.list(KEYS_PREFIX)) {
@@ -83,14 +115,18 @@ async function readKeyFiles(remote: Remote): Promise<KeyFiles> {
     const bytes = listed > MAX_KEY_FILES ? null : await readSmall(remote, name);
     if (bytes === null) continue;
     try {
-      const { memoryKib, passes } = parseKeyFile(bytes, name).parameters;
-      files.push({ name, bytes, cost: memoryKib * passes });
+      const { parameters, salt } = parseKeyFile(bytes, name);
+      files.push({ name, bytes, kdf: { parameters, salt } });
     } catch (error) {
       if (!(error instanceof SkylockError)) throw error;
       refused = error;
     }
   }
-  return { files: files.sort((a, b) => a.cost - b.cost), listed, refused };
+  return { files: files.sort((a, b) => costOf(a.kdf) - costOf(b.kdf)), listed, refused };
+}
+
+function costOf({ parameters: { memoryKib, passes } }: Kdf): number {
+  return memoryKib * passes;
 }
 
 async function readSmall(remote: Remote, name: string): Promise<Buffer | null> {

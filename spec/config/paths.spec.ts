@@ -12,13 +12,15 @@ paths('are under the home folder', () => {
     stateFolder: '/home/user/.local/share/skylock-hybrid/resume_state',
     defaultRepository: '/home/user/.local/share/skylock-hybrid/repository',
     defaultKeyFile: '/home/user/.local/share/skylock-hybrid/repository.key',
+    cacheFolder: '/home/user/.cache/skylock-hybrid',
   });
 });
 
 paths('are where XDG says, if that is absolute', () => {
-  const env = { XDG_DATA_HOME: '/data', XDG_CONFIG_HOME: '/config' };
+  const env = { XDG_DATA_HOME: '/data', XDG_CONFIG_HOME: '/config', XDG_CACHE_HOME: '/cache' };
   assert.is(dataPaths(env, '/home/user').journalFile, '/data/skylock-hybrid/journal.db');
   assert.is(dataPaths(env, '/home/user').configFile, '/config/skylock-hybrid/config.toml');
+  assert.is(dataPaths(env, '/home/user').cacheFolder, '/cache/skylock-hybrid');
   const relative = { XDG_DATA_HOME: 'data', XDG_CONFIG_HOME: '' };
   assert.equal(dataPaths(relative, '/home/user'), dataPaths({}, '/home/user'));
 });

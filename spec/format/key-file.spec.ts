@@ -2,7 +2,13 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DamagedError, SkylockError, WrongPasswordError } from '../../lib/errors.ts';
-import { KDF_PARAMETERS, parseKeyFile, unwrapMasterKey, wrapMasterKey } from '../../lib/format/key-file.ts';
+import {
+  createStretch,
+  KDF_PARAMETERS,
+  parseKeyFile,
+  unwrapMasterKey,
+  wrapMasterKey,
+} from '../../lib/format/key-file.ts';
 import { generateMasterKey } from '../../lib/format/keys.ts';
 import {
   assertOnlySkylockErrors,
@@ -154,6 +160,22 @@ keyFiles('with parameters out of bounds is refused before any work is done', asy
     assertThrows(() => parseKeyFile(bytes), DamagedError);
   }
   assertThrows(() => parseKeyFile(Buffer.alloc(16 * 1024 + 1, ' ')), DamagedError, /too large/);
+});
+
+keyFiles('has its password stretched once, with one salt and cost', async () => {
+  const stretch = createStretch();
+  const kdf = parseKeyFile(await wrapMasterKey(testMaster(), 'password', OPTIONS));
+  const { salt, parameters } = kdf;
+  const others = [
+    await stretch('passwort', kdf),
+    await stretch('password', { parameters, salt: Buffer.alloc(32) }),
+    await stretch('password', { salt, parameters: { ...parameters, passes: 2 } }),
+  ].map(({ commitment }) => commitment.toString('hex'));
+  const own = stretch('password', { salt, parameters });
+  assert.is(stretch('password', kdf), own);
+  assert.equal((await own).commitment, kdf.commitment);
+  assert.not(others.includes(kdf.commitment.toString('hex')));
+  assert.is(new Set(others).size, 3);
 });
 
 keyFiles('of a newer format says so', async () => {

@@ -7,10 +7,10 @@ import {
   SkylockError,
   WrongPasswordError,
 } from '../../lib/errors.ts';
-import { wrapMasterKey } from '../../lib/format/key-file.ts';
+import { type Kdf, wrapMasterKey } from '../../lib/format/key-file.ts';
 import { memoryRemote } from '../../lib/remote/memory.ts';
 import { createRepository, keyId, refuseExisting, repositoryExists } from '../../lib/repository/create.ts';
-import { openRepository } from '../../lib/repository/open.ts';
+import { type KdfMemory, openRepository } from '../../lib/repository/open.ts';
 import { assertRejects, type Json, withFlippedBit } from '../format/fixtures.ts';
 import { failingRemote } from '../helpers/failing-remote.ts';
 
@@ -273,6 +273,67 @@ opening('of which one bit of the key file was flipped cannot be opened', async (
   const at = bytes.indexOf('wrapped_key') + 'wrapped_key": "'.length + 3;
   remote.objects.set(name, withFlippedBit(bytes, at, 0));
   await assertRejects(() => openRepository(remote, secret('correct horse')), SkylockError);
+});
+
+/** A memory of what is kept last. */
+function memoryOf(kdf: Kdf | null): KdfMemory & { kept: Kdf | null } {
+  return {
+    kept: null,
+    recall: () => kdf,
+    keep(used) {
+      this.kept = used;
+    },
+  };
+}
+
+opening('again asks for the password, once, before the remote has answered', async () => {
+  const remote = madeRemote();
+  const memory = memoryOf(null);
+  await openRepository(remote, secret('correct horse'), memory);
+  let asked = 0;
+  const askPassword = async () => {
+    asked += 1;
+    return 'correct horse';
+  };
+  const answer: typeof remote.get = async (name, range) => {
+    assert.is(asked, 1);
+    return remote.get(name, range);
+  };
+  const opened = await openRepository({ ...remote, get: answer }, askPassword, memoryOf(memory.kept));
+  assert.equal([asked, opened.keys.master.export()], [1, CREATED.keys.master.export()]);
+});
+
+opening('under a password that was changed meanwhile does as if it had never been opened', async () => {
+  const { keys, config } = CREATED;
+  const remote = memoryRemote(new Map([...MADE.objects].filter(([name]) => name === 'skylock.json')));
+  const memory = memoryOf(null);
+  await openRepository(madeRemote(), secret('correct horse'), memory);
+  const options = { repositoryId: config.repositoryId, createdAt: NOW, parameters: CHEAP };
+  const second = await wrapMasterKey(keys.master, 'second', options);
+  remote.objects.set(`keys/${keyId(second)}.json`, second);
+  const later = memoryOf(memory.kept);
+  await assertRejects(() => openRepository(remote, secret('correct horse'), later), WrongPasswordError);
+  assert.is(later.kept, null);
+  const opened = await openRepository(remote, secret('second'), later);
+  assert.equal(opened.keys.master.export(), keys.master.export());
+  assert.equal(later.kept?.parameters, CHEAP);
+});
+
+opening('again where it is gone says so, whatever became of the password', async () => {
+  const memory = memoryOf(null);
+  await openRepository(madeRemote(), secret('correct horse'), memory);
+  const noPassword = async () => {
+    throw new SkylockError('read password: there is none');
+  };
+  await assertRejects(
+    () => openRepository(memoryRemote(), noPassword, memoryOf(memory.kept)),
+    NoRepositoryError,
+  );
+  await assertRejects(
+    () => openRepository(madeRemote(), noPassword, memoryOf(memory.kept)),
+    SkylockError,
+    /^read password: there is none$/,
+  );
 });
 
 opening('over a line that breaks fails as the line does', async () => {
