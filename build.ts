@@ -40,7 +40,7 @@ const { metafile } = await build({
     skylock: 'bin/skylock.ts',
     'reader-thread': 'lib/backup/reader-thread.ts',
     'packer-thread': 'lib/backup/packer-thread.ts',
-    'opener-thread': 'lib/repository/opener-thread.ts',
+    'opener-thread': 'lib/restore/opener-thread.ts',
   },
   outdir: dist,
   bundle: true,

@@ -44,6 +44,7 @@ const insertFrame = statement<Omit<FrameTable, 'stored_size'> & { storedSize: nu
     stored_size: p.storedSize,
     size: p.size,
     compression: p.compression,
+    whole: p.whole,
   }),
 );
 const insertPiece = statement<Tables['piece'], Tables>()((db, p) =>
@@ -51,6 +52,12 @@ const insertPiece = statement<Tables['piece'], Tables>()((db, p) =>
     .insertInto('piece')
     .orIgnore()
     .values({ pack: p.pack, frame: p.frame, entry: p.entry, offset: p.offset, blank: p.blank }),
+);
+const selectWhole = statement<{ pack: number; position: number }, Tables>()((db, p) =>
+  db.selectFrom('frame').select('whole').where('pack', '=', p.pack).where('position', '=', p.position),
+);
+const clearWhole = statement<{ pack: number; position: number }, Tables>()((db, p) =>
+  db.updateTable('frame').set({ whole: null }).where('pack', '=', p.pack).where('position', '=', p.position),
 );
 
 /** The chunk `id`, which lies at `location`, is to be fetched for `entry`. */
@@ -61,17 +68,32 @@ export function addPiece(
   { entry, offset, blank }: { readonly entry: number; readonly offset: number; readonly blank: boolean },
 ): void {
   const { packId: pack, position } = location;
-  insertPack(plan).run({ id: pack, name: location.pack, size: location.packSize });
-  insertFrame(plan).run({
-    pack,
-    position,
-    id,
-    offset: location.offset,
-    storedSize: location.storedSize,
-    size: location.size,
-    compression: location.compression,
-  });
+  if (!addFrame(plan, id, location, null)) share(plan, pack, position);
   insertPiece(plan).run({ pack, frame: position, entry, offset, blank: blank ? 1 : 0 });
+}
+
+/** The chunk `id` is to be fetched for a file that consists of it, of which nothing is there, and that no other entry waits for. */
+export function addWhole(plan: RestorePlan, id: Buffer, location: ChunkLocation, entry: number): void {
+  if (addFrame(plan, id, location, entry)) return;
+  addPiece(plan, id, location, { entry, offset: 0, blank: true });
+  waitForPieces(plan, entry, 1, false);
+}
+
+/** @returns whether it was not there before */
+function addFrame(plan: RestorePlan, id: Buffer, location: ChunkLocation, whole: number | null): boolean {
+  const { packId: pack, position, offset, storedSize, size, compression } = location;
+  insertPack(plan).run({ id: pack, name: location.pack, size: location.packSize });
+  const frame = { pack, position, id, offset, storedSize, size, compression, whole };
+  return insertFrame(plan).run(frame).changes > 0;
+}
+
+/** The chunk is needed once more: the file that consists of it becomes one of several places it goes to. */
+function share(plan: RestorePlan, pack: number, position: number): void {
+  const { whole } = selectWhole(plan).get({ pack, position })!;
+  if (whole === null) return;
+  clearWhole(plan).run({ pack, position });
+  insertPiece(plan).run({ pack, frame: position, entry: whole, offset: 0, blank: 1 });
+  waitForPieces(plan, whole, 1, false);
 }
 
 const updateMissing = statement<{ id: number; missing: number; part: 0 | 1 }, Tables>()((db, p) =>
@@ -145,6 +167,27 @@ export function* neededFrames(plan: RestorePlan, pack: number, limit: number): G
     if (page.length < limit) return;
     after = page.at(-1)!.position;
   }
+}
+
+const selectWholes = statement<{ pack: number; first: number; last: number }, Tables>()((db, p) =>
+  db
+    .selectFrom('frame')
+    .innerJoin('entry', 'entry.id', 'frame.whole')
+    .select([...columns, 'frame.position'])
+    .where('frame.pack', '=', p.pack)
+    .where('frame.position', '>=', p.first)
+    .where('frame.position', '<=', p.last),
+);
+
+/** The files that consist of one of the frames from `first` to `last`, by the number of that. */
+export function wholesOf(
+  plan: RestorePlan,
+  pack: number,
+  first: number,
+  last: number,
+): Map<number, RestoreEntry> {
+  const rows = selectWholes(plan).all({ pack, first, last });
+  return new Map(rows.map(({ position, ...row }) => [position, entryOf(row)]));
 }
 
 const selectPieces = statement<

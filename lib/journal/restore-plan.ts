@@ -42,6 +42,8 @@ export interface FrameTable {
   stored_size: number;
   size: number;
   compression: number;
+  /** The file that consists of this chunk, where no other one needs it. Any other place it goes to is a `piece`. */
+  whole: number | null;
 }
 
 const TABLES = `
@@ -74,6 +76,7 @@ const TABLES = `
     stored_size INTEGER NOT NULL,
     size INTEGER NOT NULL,
     compression INTEGER NOT NULL,
+    whole INTEGER,
     PRIMARY KEY (pack, position)
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE piece (
@@ -89,7 +92,7 @@ const TABLES = `
 `;
 
 /**
- * `chosen`: not looked at yet · `waiting`: for chunks, for the file it is a link to, or (a folder) for the end, when its
+ * `chosen`: not looked at yet, or a file that is written in one go and no other entry asks about · `waiting`: for chunks, for the file it is a link to, or (a folder) for the end, when its
  * attributes are set · `right`: nothing is left to do · `failed`: told to the person
  */
 export type EntryState = 'chosen' | 'waiting' | 'right' | 'failed';

@@ -5,7 +5,6 @@ import { openFrame, packKey } from '../format/pack.ts';
 import type { Compression, PackEntry } from '../format/pack-directory.ts';
 import type { ByteRange } from '../remote/remote.ts';
 import { abortable } from '../waiting.ts';
-import type { Opener } from './opener.ts';
 import { packName, type Repository } from './repository.ts';
 
 /** Where a chunk lies in a pack, as the journal tells it. */
@@ -34,14 +33,12 @@ export interface ReadOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called with the length of each answer of the remote. */
   readonly onFetched?: (bytes: number) => void;
-  /** Opens the chunks in place of this thread; each is good until the next one is asked for. */
-  readonly opener?: Opener;
 }
 
 /** Fetching so much that nobody needs takes less time than another request. */
 const GAP_BYTES = 256 * 1024;
-/** An answer is held whole, and four packs are read at a time. A pack of the usual 16 MiB is two. */
-const RANGE_BYTES = 10 * 1024 * 1024;
+/** An answer is held whole, and another one is on its way. A pack of the usual 16 MiB is four. */
+const RANGE_BYTES = 4 * 1024 * 1024;
 /** From this share of a pack on, it is fetched whole. */
 const MOST = 3 / 4;
 const HEADER_RANGE: ByteRange = { offset: 0, length: HEADER_BYTES };
@@ -57,28 +54,43 @@ export async function* readFrames<F extends Frame>(
   frames: readonly F[],
   options: ReadOptions = {},
 ): AsyncGenerator<OpenedFrame<F>, void, void> {
+  for await (const span of fetchSpans(repository, pack, frames, options)) {
+    if (span.bytes === null) {
+      yield* damaged(span.frames, span.damage);
+      continue;
+    }
+    yield* openSpan(repository.keys, span);
+    free(span.bytes);
+  }
+}
+
+/** Fetches what {@link readFrames} opens: one answer of the remote after the other. */
+export async function* fetchSpans<F extends Frame>(
+  repository: Repository,
+  pack: PackReference,
+  frames: readonly F[],
+  options: ReadOptions = {},
+): AsyncGenerator<SealedSpan<F> | LostSpan<F>, void, void> {
   const name = packName(pack.name.toString('hex'));
   const spans = spansOf(frames, pack.size);
+  const fetch = (range: ByteRange) => fetchRange(repository, name, range, options);
+  const isApart = spans[0]!.range.offset > 0;
+  let begun = Promise.all([fetch(spans[0]!.range), isApart ? fetch(HEADER_RANGE) : null]);
   let header: Buffer | null = null;
-  for (const span of spans) {
-    const lacksHeader: boolean = header === null && span.range.offset > 0;
-    const [bytes, first]: [Buffer | null, Buffer | null] = await Promise.all([
-      fetchRange(repository, name, span.range, options),
-      lacksHeader ? fetchRange(repository, name, HEADER_RANGE, options) : null,
-    ]);
+  for (const [index, span] of spans.entries()) {
+    const [bytes, apart] = await begun;
+    const next = spans[index + 1];
+    if (next !== undefined) {
+      begun = Promise.all([fetch(next.range), null]); // on its way while this one is used
+      begun.catch(() => {}); // thrown when its turn comes
+    }
     // A copy, so that the first answer need not be held until the last.
-    header ??= lacksHeader ? first : bytes && Buffer.from(bytes.subarray(0, HEADER_BYTES));
-    if (!bytes || !header) {
-      yield* damaged(span.frames, new DamagedError(`read ${name}: it is not on the remote`));
-      continue;
+    if (index === 0) header = isApart ? apart : bytes && Buffer.from(bytes.subarray(0, HEADER_BYTES));
+    if (bytes !== null && header !== null) yield { ...span, name, header, bytes };
+    else {
+      const damage = new DamagedError(`read ${name}: it is not on the remote`);
+      yield { frames: span.frames, bytes: null, damage };
     }
-    const sealed = { ...span, name, header, bytes };
-    if (options.opener !== undefined) {
-      yield* options.opener.open(sealed);
-      continue;
-    }
-    yield* openSpan(repository.keys, sealed);
-    free(bytes);
   }
 }
 
@@ -95,6 +107,13 @@ export interface SealedSpan<F extends Frame> extends Span<F> {
   readonly bytes: Buffer;
 }
 
+/** What cannot be had. */
+interface LostSpan<F extends Frame> {
+  readonly frames: readonly F[];
+  readonly bytes: null;
+  readonly damage: DamagedError;
+}
+
 /** Cuts what is needed into answers: the pack's header, whose salt its key comes from, belongs to the first where it is near. */
 function spansOf<F extends Frame>(frames: readonly F[], packSize: number): Span<F>[] {
   const needed = frames.reduce((sum, { storedSize }) => sum + storedSize, 0);
@@ -105,7 +124,7 @@ function spansOf<F extends Frame>(frames: readonly F[], packSize: number): Span<
   let [from, start, end] = [0, 0, HEADER_BYTES];
   frames.forEach(({ offset, storedSize }, index) => {
     const isFar = offset - end > GAP_BYTES;
-    const isFull = offset + storedSize - start > RANGE_BYTES;
+    const isFull = index > from && offset + storedSize - start > RANGE_BYTES;
     if (isFar || isFull) {
       if (index > from) {
         spans.push({ range: { offset: start, length: end - start }, frames: frames.slice(from, index) });

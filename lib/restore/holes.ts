@@ -11,18 +11,29 @@ const writeInPool = promisify(write);
 
 /** @param blank what is in the file there reads as zeros already, so that zeros need not be written */
 export async function writeChunk(fd: number, chunk: Buffer, offset: number, blank: boolean): Promise<void> {
-  for (const [start, end] of blank ? runsOfData(chunk, offset) : [[0, chunk.length] as const]) {
+  if (chunk.length <= SYNCHRONOUS_BYTES) return writeChunkSync(fd, chunk, offset, blank);
+  for (const [start, end] of runsToWrite(chunk, offset, blank)) {
     for (let at = start; at < end; ) {
-      at +=
-        end - at <= SYNCHRONOUS_BYTES
-          ? writeSync(fd, chunk, at, end - at, offset + at)
-          : (await writeInPool(fd, chunk, at, end - at, offset + at)).bytesWritten;
+      at += (await writeInPool(fd, chunk, at, end - at, offset + at)).bytesWritten;
     }
   }
 }
 
+/** The same for a thread in which nobody waits. */
+export function writeChunkSync(fd: number, chunk: Buffer, offset: number, blank: boolean): void {
+  for (const [start, end] of runsToWrite(chunk, offset, blank)) {
+    for (let at = start; at < end; ) at += writeSync(fd, chunk, at, end - at, offset + at);
+  }
+}
+
+type Run = readonly [start: number, end: number];
+
+function runsToWrite(chunk: Buffer, offset: number, blank: boolean): Iterable<Run> {
+  return blank && chunk.length >= HOLE_BYTES ? runsOfData(chunk, offset) : [[0, chunk.length]];
+}
+
 /** What lies between long runs of zeros, measured in blocks of the file. */
-function* runsOfData(chunk: Buffer, offset: number): Generator<readonly [start: number, end: number]> {
+function* runsOfData(chunk: Buffer, offset: number): Generator<Run> {
   let from = 0;
   for (let at = 0; at < chunk.length; ) {
     const end = Math.min(chunk.length, at + HOLE_BYTES - ((offset + at) % HOLE_BYTES));

@@ -12,20 +12,18 @@ import { systemErrorCode } from '../errors.ts';
 import { claimLeftovers, noteFolder, noteLeftover } from '../journal/restore-leftovers.ts';
 import { countPiece, notePart, type PlannedPiece, partOf } from '../journal/restore-pieces.ts';
 import { type RestoreEntry, type RestorePlan, setState } from '../journal/restore-plan.ts';
-import { setFileAttributes } from './attributes.ts';
-import { HOLE_BYTES, writeChunk } from './holes.ts';
-import { isAbandoned, parsePartName, partKey, partName } from './part-name.ts';
-import { moveIntoPlace, type Overwrite } from './place.ts';
+import { writeChunk } from './holes.ts';
+import { ownName, type PartFiles } from './part-files.ts';
+import { isAbandoned, parsePartName, partKey } from './part-name.ts';
 import type { Tally } from './tally.ts';
 import { bytes, type Target } from './target.ts';
 
-/**
- * Files on their way. Each is written beside its final place, under a name that no other process uses and the next
- * restore recognises, and moved into place when its content and attributes are right.
- */
+/** Files on their way: those whose pieces come one by one, and what earlier restores have left of theirs. */
 export interface Parts {
   /** Writes all of a file that consists of one chunk. */
   writeWhole(entry: RestoreEntry, chunk: Buffer): Promise<void>;
+  /** A file is in place. @param refused why its owner could not be set, or `null` */
+  settle(entry: RestoreEntry, refused: string | null): void;
   /** Writes one of a file's pieces; the last one puts it in place. */
   writePiece(piece: PlannedPiece, chunk: Buffer): Promise<void>;
   /** Opens the part file an earlier restore has left of this file, `null` where there is none. */
@@ -52,7 +50,7 @@ export interface PartsDeps {
   readonly plan: RestorePlan;
   readonly target: Target;
   readonly tally: Tally;
-  readonly overwrite: Overwrite;
+  readonly files: PartFiles;
   readonly userId: number;
   /** This process's, of `partTag`. */
   readonly tag: string;
@@ -67,42 +65,23 @@ interface OpenPart {
 const OPEN_PARTS = 48;
 /** Looking into a folder that was forgotten costs little. */
 const MADE_FOLDERS = 1024;
-const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
+const { O_NOFOLLOW, O_RDWR } = constants;
 
-export function createParts({ plan, target, tally, overwrite, userId, tag }: PartsDeps): Parts {
+export function createParts({ plan, target, tally, files, userId, tag }: PartsDeps): Parts {
   /** Of files that wait for pieces; the one used last comes last. */
   const open = new Map<number, OpenPart>();
   const made = new Set<string>();
   let lookedInto: string | null = null;
   let hasLeftovers = false;
-  const asRoot = userId === 0;
-  const partAt = ({ path }: PathOnly) => target.at(text(path), ownName(path));
-  /** Of the path asked about last: of most files the name is wanted twice in a row, when it is made and when it is moved. */
-  let named: { readonly path: Buffer; readonly name: string } | null = null;
-  const ownName = (path: Buffer): string => {
-    if (named?.path !== path) named = { path, name: partName(partKey(nameOf(path)), tag) };
-    return named.name;
-  };
 
-  const create = (entry: RestoreEntry): number => {
-    const fd = openSync(partAt(entry), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, 0o600);
-    // A hole at the end is not written either.
-    if (entry.size >= HOLE_BYTES) ftruncateSync(fd, entry.size);
-    return fd;
-  };
-
-  const put = (entry: RestoreEntry, fd: number): void => {
-    let refused: string | null;
-    try {
-      refused = setFileAttributes(fd, entry, asRoot);
-    } finally {
-      closeSync(fd);
-    }
-    moveIntoPlace(text(entry.path), ownName(entry.path), { target, overwrite });
-    setState(plan, entry.id, 'right');
+  const settle = (entry: RestoreEntry, refused: string | null): void => {
+    // Only those who would be further names of it ask.
+    if (entry.link !== null) setState(plan, entry.id, 'right');
     tally.placed(entry.size);
     if (refused !== null) tally.failed(target.shown(text(entry.path)), refused);
   };
+
+  const put = (entry: RestoreEntry, fd: number): void => settle(entry, files.put(entry, fd));
 
   /** Nothing waits between the look and the opening, so that two lanes do not make the same part file. */
   const borrow = (entry: RestoreEntry): OpenPart | null => {
@@ -112,7 +91,7 @@ export function createParts({ plan, target, tally, overwrite, userId, tag }: Par
     if (part === undefined) {
       closeIdle();
       part = {
-        fd: hasPart ? openSync(partAt(entry), O_RDWR | O_NOFOLLOW) : create(entry),
+        fd: hasPart ? openSync(files.at(entry.path), O_RDWR | O_NOFOLLOW) : files.create(entry),
         writers: 0,
         discarded: false,
       };
@@ -139,12 +118,13 @@ export function createParts({ plan, target, tally, overwrite, userId, tag }: Par
   };
 
   return {
-    create,
+    create: files.create,
     put,
-    nameOf: ({ path }) => ownName(path),
+    settle,
+    nameOf: ({ path }) => files.nameOf(path),
 
     async writeWhole(entry, chunk) {
-      const fd = create(entry);
+      const fd = files.create(entry);
       try {
         await writeChunk(fd, chunk, 0, true);
       } catch (error) {
@@ -172,11 +152,11 @@ export function createParts({ plan, target, tally, overwrite, userId, tag }: Par
     adopt(entry) {
       if (!hasLeftovers) return null;
       const path = text(entry.path);
-      const [name, ...others] = claimLeftovers(plan, bytes(folderOf(path)), partKey(nameOf(entry.path)));
+      const [name, ...others] = claimLeftovers(plan, bytes(folderOf(path)), partKey(ownName(entry.path)));
       for (const other of others) unlinkSync(target.at(path, other));
       if (name === undefined) return null;
-      renameSync(target.at(path, name), partAt(entry));
-      const fd = openSync(partAt(entry), O_RDWR | O_NOFOLLOW);
+      renameSync(target.at(path, name), files.at(entry.path));
+      const fd = openSync(files.at(entry.path), O_RDWR | O_NOFOLLOW);
       ftruncateSync(fd, entry.size);
       return fd;
     },
@@ -188,16 +168,12 @@ export function createParts({ plan, target, tally, overwrite, userId, tag }: Par
         open.delete(entry.id);
         if (part.writers === 0) closeSync(part.fd);
       }
-      try {
-        unlinkSync(partAt(entry));
-      } catch {
-        // There is none, or it cannot be removed: the next restore finds it.
-      }
+      files.remove(entry.path);
     },
 
     disown({ path }) {
       if (!hasLeftovers) return;
-      const part = parsePartName(nameOf(path));
+      const part = parsePartName(ownName(path));
       if (part !== null) claimLeftovers(plan, bytes(folderOf(text(path))), part.key);
     },
 
@@ -249,14 +225,8 @@ function* namesIn(target: Target, folder: string): Generator<string> {
   }
 }
 
-type PathOnly = Pick<RestoreEntry, 'path'>;
-
 function text(path: Buffer): string {
   return path.toString('latin1');
-}
-
-function nameOf(path: Buffer): string {
-  return text(path.subarray(path.lastIndexOf('/') + 1));
 }
 
 export function inFolder(folder: string, name: string): string {

@@ -3,7 +3,7 @@ import { systemErrorCode } from '../errors.ts';
 import { splitChunkIds } from '../format/manifest.ts';
 import type { Journal } from '../journal/database.ts';
 import { chunkLocation } from '../journal/packs.ts';
-import { addPiece, waitForPieces } from '../journal/restore-pieces.ts';
+import { addPiece, addWhole, waitForPieces } from '../journal/restore-pieces.ts';
 import {
   contentOf,
   followLeader,
@@ -12,11 +12,11 @@ import {
   type RestorePlan,
   setState,
 } from '../journal/restore-plan.ts';
-import type { Opener } from '../repository/opener.ts';
 import { microseconds, setFileAttributes } from './attributes.ts';
 import type { Compare, Piece } from './compare.ts';
 import { EntryError } from './failure.ts';
 import { writeChunk } from './holes.ts';
+import type { Opener } from './opener.ts';
 import { folderOf, type Parts } from './parts.ts';
 import { clearWay, lookAt, type PlaceDeps } from './place.ts';
 import type { Tally } from './tally.ts';
@@ -128,6 +128,10 @@ async function collect(entry: RestoreEntry, old: number | null, deps: FileDeps):
         await pause();
         continue;
       }
+      if (piece.isWhole && part === null && entry.link === null) {
+        opener.begin();
+        return addWhole(plan, id, location, entry.id);
+      }
       addPiece(plan, id, location, { entry: entry.id, offset, blank: there === 'blank' });
       missing += 1;
     }
@@ -144,12 +148,13 @@ async function collect(entry: RestoreEntry, old: number | null, deps: FileDeps):
 }
 
 /** @throws EntryError when a chunk is nowhere, or they do not add up to the file */
-function* piecesOf(entry: RestoreEntry, deps: FileDeps): Generator<Piece> {
+function* piecesOf(entry: RestoreEntry, deps: FileDeps): Generator<Piece & { readonly isWhole: boolean }> {
+  const ids = contentOf(deps.plan, entry.id);
   let offset = 0;
-  for (const id of splitChunkIds(contentOf(deps.plan, entry.id))) {
+  for (const id of splitChunkIds(ids)) {
     const location = chunkLocation(deps.journal, deps.journalRepository, id);
     if (location === null) throw new EntryError(`no pack is known to hold its chunk ${id.toString('hex')}`);
-    yield { id, offset, location };
+    yield { id, offset, location, isWhole: id.length === ids.length && location.size === entry.size };
     offset += location.size;
   }
   if (offset !== entry.size) {

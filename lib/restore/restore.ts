@@ -7,7 +7,6 @@ import { openRestorePlan, type RestoreEntry, type RestorePlan, setState } from '
 import type { Progress } from '../progress.ts';
 import { learnChunks } from '../repository/learn.ts';
 import { readManifest } from '../repository/manifest.ts';
-import { createOpener } from '../repository/opener.ts';
 import type { Repository } from '../repository/repository.ts';
 import { formatCount } from '../units.ts';
 import { abortable, pauser } from '../waiting.ts';
@@ -16,6 +15,8 @@ import { createCompare } from './compare.ts';
 import { reasonOf } from './failure.ts';
 import { fetchPieces } from './fetch.ts';
 import { finish } from './finish.ts';
+import { createOpener } from './opener.ts';
+import { createPartFiles } from './part-files.ts';
 import { partTag } from './part-name.ts';
 import { createParts } from './parts.ts';
 import type { Overwrite } from './place.ts';
@@ -82,10 +83,11 @@ async function restorePlanned(
   const chosen = await choose(entries, paths, { plan, backupId, pause });
 
   const target = openTarget(request.target);
-  const opener = createOpener(repository.keys);
   const tally = createTally(progress);
-  const tag = partTag(request.owner);
-  const parts = createParts({ plan, target, tally, overwrite, userId, tag });
+  const writing = { overwrite, asRoot: userId === 0, tag: partTag(request.owner) };
+  const files = createPartFiles({ target, ...writing });
+  const parts = createParts({ plan, target, tally, files, userId, tag: writing.tag });
+  const opener = createOpener({ master: repository.keys.master, root: target.root, ...writing });
   try {
     const attempt = attempter({ plan, target, tally, discard: parts.discard });
     const compare = createCompare(repository.keys);
@@ -99,9 +101,9 @@ async function restorePlanned(
     await fetchPieces(shared);
     await finish(shared);
   } finally {
+    await opener.stop(); // it writes into the target
     parts.close();
     target.close();
-    await opener.stop();
   }
   if (chosen.sockets > 0) {
     const text = `${formatCount(chosen.sockets, 'socket')} left out: only the program that listens can make one`;

@@ -29,6 +29,8 @@ export interface Target {
   at(path: string, name?: string): Buffer;
   /** The same for a folder itself. */
   folderAt(path: string): Buffer;
+  /** For {@link targetAt}. */
+  readonly root: TargetRoot;
   close(): void;
 }
 
@@ -36,6 +38,13 @@ export interface Target {
 interface Folder {
   readonly fd: number | null;
   readonly at: string;
+}
+
+/** The target's own folder, which passes to other threads: what one holds open, all have. */
+export interface TargetRoot {
+  readonly folder: Folder;
+  /** What comes before the entries' paths, for messages. */
+  readonly base: string;
 }
 
 /** open(2): a place in the tree, which needs no permission to read; Node has no name for it. */
@@ -52,9 +61,21 @@ export function openTarget(path: string): Target {
     mkdirSync(path, { recursive: true, mode: MODE });
     return realpathSync.native(path, 'buffer').toString('latin1');
   });
-  const base = real === '/' ? '' : real;
-  const root = attempt(path, () => enter(real));
-  const folders = createFolders(root, (inner) => base + inner);
+  const folder = attempt(path, () => enter(real));
+  const target = targetAt({ folder, base: real === '/' ? '' : real });
+  return {
+    ...target,
+    close() {
+      target.close();
+      leave(folder);
+    },
+  };
+}
+
+/** @param root of a target that is open; it stays so when this one is closed */
+export function targetAt(root: TargetRoot): Target {
+  const { folder, base } = root;
+  const folders = createFolders(folder, (inner) => base + inner);
   const at = (entry: string, name?: string) => {
     const slash = entry.lastIndexOf('/');
     return bytes(`${folders.open(entry.slice(0, slash)).at}/${name ?? entry.slice(slash + 1)}`);
@@ -63,10 +84,8 @@ export function openTarget(path: string): Target {
     at,
     folderAt: (entry) => bytes(folders.open(entry === '/' ? '' : entry).at || '/'),
     shown: (entry) => bytes(base + entry).toString(),
-    close() {
-      folders.close();
-      leave(root);
-    },
+    root,
+    close: folders.close,
   };
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { DamagedError } from '../../lib/errors.ts';
+import { DamagedError, RemoteError } from '../../lib/errors.ts';
 import { chunkId } from '../../lib/format/keys.ts';
 import { createPackBuilder } from '../../lib/format/pack.ts';
 import type { Remote } from '../../lib/remote/remote.ts';
@@ -129,7 +129,49 @@ reading('of a large pack come in answers of bounded size', () =>
     const opened = await read(repository, packed, packed.frames);
     assert.ok(opened.every(({ chunk }, index) => chunk?.equals(packed.chunks[index]!)));
     const lengths = asked.map((range) => Number(range.split('+')[1]));
-    assert.ok(lengths.length > 1 && lengths.every((length) => length <= 10 * MIB), lengths.join());
+    assert.ok(lengths.length > 1 && lengths.every((length) => length <= 5 * MIB), lengths.join());
+  }),
+);
+
+reading('of a large pack are asked for one answer ahead, and no further', () =>
+  withBench(async (bench) => {
+    const packed = await putPack(
+      bench,
+      Array.from({ length: 4 }, () => randomBytes(4 * MIB)),
+    );
+    const { repository, asked } = watched(bench);
+    let read = 0;
+    for await (const { chunk } of readFrames(repository, packed.pack, packed.frames)) {
+      assert.ok(chunk?.equals(packed.chunks[read]!));
+      read += 1;
+      assert.is(asked.length, Math.min(read + 1, 4), `after ${read}`);
+    }
+    assert.is(read, 4);
+  }),
+);
+
+reading('fail where an answer that was asked for ahead does not come', () =>
+  withBench(async (bench) => {
+    const packed = await putPack(
+      bench,
+      Array.from({ length: 4 }, () => randomBytes(4 * MIB)),
+    );
+    const third = packed.frames[2]!.offset;
+    const remote: Remote = {
+      ...bench.remote,
+      async get(name, range) {
+        if (range!.offset >= third) throw new RemoteError('get it: the line is down', { retryable: false });
+        return bench.remote.get(name, range);
+      },
+    };
+    let read = 0;
+    const failure = await (async () => {
+      for await (const _ of readFrames({ ...bench.repository, remote }, packed.pack, packed.frames)) {
+        read += 1;
+        await new Promise(setImmediate); // what nobody catches would end the process here
+      }
+    })().catch((error: unknown) => String(error));
+    assert.equal([read, failure], [2, 'RemoteError: get it: the line is down']);
   }),
 );
 

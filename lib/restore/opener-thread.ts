@@ -1,15 +1,31 @@
-/** The opener's thread: `sealed span → decrypted → unpacked → verified chunks`. See `opener.ts`. */
+/** An opener's thread: `sealed span → decrypted → unpacked → verified chunks → files, or chunks to pass on`. See `opener.ts`. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { repositoryKeys } from '../format/keys.ts';
-import { free, type OpenedFrame, openSpan } from './chunks.ts';
-import { type FromOpener, type OpenerOptions, sealedSpan, type ToOpener } from './opener.ts';
+import { free, type OpenedFrame, openSpan } from '../repository/chunks.ts';
+import {
+  type FrameToOpen,
+  type FromOpener,
+  type OpenerOptions,
+  type PassedFailure,
+  passedFailure,
+  sealedSpan,
+  type ToOpener,
+} from './opener.ts';
+import { createPartFiles } from './part-files.ts';
+import { targetAt } from './target.ts';
 
 /** So much is opened for one answer, and the rest of the chunk it ends in: a larger chunk is passed on without being copied. */
 const ANSWER_BYTES = 512 * 1024;
 
 const port = parentPort!;
-const keys = repositoryKeys((workerData as OpenerOptions).master);
-const spans = new Map<number, { readonly opened: Iterator<OpenedFrame>; readonly bytes: Buffer }>();
+const { master, root, overwrite, asRoot, tag } = workerData as OpenerOptions;
+const keys = repositoryKeys(master);
+const target = targetAt(root);
+const files = createPartFiles({ target, overwrite, asRoot, tag });
+const spans = new Map<
+  number,
+  { readonly opened: Iterator<OpenedFrame<FrameToOpen>>; readonly bytes: Buffer }
+>();
 
 port.on('message', (message: ToOpener) => {
   switch (message.type) {
@@ -22,6 +38,7 @@ port.on('message', (message: ToOpener) => {
       answer(message.number);
       break;
     case 'stop':
+      target.close();
       port.close(); // the last thing that keeps the thread alive
   }
 });
@@ -31,25 +48,38 @@ function answer(number: number): void {
   if (span === undefined) return; // the one that ends it was asked for already
   const chunks: Buffer[] = [];
   const damage = new Map<number, string>();
-  let [frames, total] = [0, 0];
-  while (total < ANSWER_BYTES) {
+  const failures = new Map<number, PassedFailure>();
+  const refused = new Map<number, string>();
+  let [frames, opened, passed] = [0, 0, 0];
+  while (opened < ANSWER_BYTES) {
     const next = span.opened.next();
     if (next.done) {
       spans.delete(number);
       free(span.bytes);
       break;
     }
-    const { chunk, damage: found } = next.value;
+    const { frame, chunk, damage: found } = next.value;
     if (chunk === null) damage.set(frames, found.message);
-    else {
+    else if (frame.whole !== null) {
+      try {
+        const reason = files.writeWhole(frame.whole, chunk);
+        if (reason !== null) refused.set(frames, reason);
+      } catch (error) {
+        const failure = passedFailure(error);
+        if (failure === null) throw error;
+        failures.set(frames, failure);
+      }
+      free(chunk);
+    } else {
       chunks.push(chunk);
-      total += chunk.length;
+      passed += chunk.length;
     }
+    opened += chunk?.length ?? 0;
     frames += 1;
   }
   if (frames === 0) return;
-  const bytes = joined(chunks, total);
-  const message: FromOpener = { number, frames, bytes, damage };
+  const bytes = joined(chunks, passed);
+  const message: FromOpener = { number, frames, bytes, damage, failures, refused };
   port.postMessage(message, [bytes.buffer as ArrayBuffer]);
 }
 

@@ -1,12 +1,17 @@
 import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HEADER_BYTES } from '../../lib/format/envelope.ts';
 import { chunkId, repositoryKeys } from '../../lib/format/keys.ts';
 import { createPackBuilder } from '../../lib/format/pack.ts';
-import type { Frame, OpenedFrame, SealedSpan } from '../../lib/repository/chunks.ts';
-import { createOpener, type Opener } from '../../lib/repository/opener.ts';
+import type { SealedSpan } from '../../lib/repository/chunks.ts';
+import { EntryError, reasonOf } from '../../lib/restore/failure.ts';
+import { createOpener, type FrameToOpen, type Opened, type Opener } from '../../lib/restore/opener.ts';
+import { openTarget } from '../../lib/restore/target.ts';
 import { testMaster } from '../format/fixtures.ts';
+import { withFolder } from '../helpers/temporary.ts';
 
 const keys = repositoryKeys(testMaster());
 /** Less than an answer of the thread, as much, more; and nothing. */
@@ -20,25 +25,27 @@ function sealed(chunks: readonly Buffer[], ids = chunks.map((chunk) => chunkId(k
     builder.add(ids[index]!, 0, chunk);
   });
   const { bytes, entries } = builder.seal();
-  return (): SealedSpan<Frame> => ({
+  return (): SealedSpan<FrameToOpen> => ({
     name: 'packs/it',
     header: Buffer.from(bytes.subarray(0, HEADER_BYTES)),
     bytes: Buffer.from(bytes),
     range: { offset: 0, length: bytes.length },
-    frames: entries.map((entry, position) => ({ ...entry, position })),
+    frames: entries.map((entry, position) => ({ ...entry, position, whole: null })),
   });
 }
 
 /** What is opened is good only until the next one is asked for, so each is copied. */
-async function readAll(opened: AsyncIterable<OpenedFrame>) {
+async function readAll(opened: AsyncIterable<Opened<FrameToOpen>[]>) {
   const read: { readonly position: number; readonly chunk: Buffer | null; readonly damage: string | null }[] =
     [];
-  for await (const { frame, chunk, damage } of opened) {
-    read.push({
-      position: frame.position,
-      chunk: chunk && Buffer.from(chunk),
-      damage: damage?.message ?? null,
-    });
+  for await (const some of opened) {
+    for (const { frame, chunk, damage } of some) {
+      read.push({
+        position: frame.position,
+        chunk: chunk && Buffer.from(chunk),
+        damage: damage?.message ?? null,
+      });
+    }
   }
   return read;
 }
@@ -47,8 +54,19 @@ function expected(chunks: readonly Buffer[]) {
   return chunks.map((chunk, position) => ({ position, chunk, damage: null }));
 }
 
-async function withOpener(use: (opener: Opener) => Promise<void>): Promise<void> {
-  const opener = createOpener(keys);
+const NO_TARGET = {
+  root: { folder: { fd: null, at: '/nowhere' }, base: '/nowhere' },
+  overwrite: 'never',
+  asRoot: false,
+  tag: '1-00000000',
+} as const;
+
+function create(threads: number): Opener {
+  return createOpener({ master: keys.master, ...NO_TARGET }, threads);
+}
+
+async function withOpener(use: (opener: Opener) => Promise<void>, threads = 2): Promise<void> {
+  const opener = create(threads);
   try {
     await use(opener);
   } finally {
@@ -56,7 +74,7 @@ async function withOpener(use: (opener: Opener) => Promise<void>): Promise<void>
   }
 }
 
-const opener = suite('the thread that opens chunks');
+const opener = suite('the threads that open chunks');
 
 opener('gives each chunk in its place, whatever their sizes', () =>
   withOpener(async (opener) => {
@@ -123,8 +141,96 @@ opener('tells of every chunk of what is no pack', () =>
 opener('goes on with others when the rest of one is not wanted', () =>
   withOpener(async (opener) => {
     const chunks = SIZES.map((size) => randomBytes(size));
-    for await (const { frame } of opener.open(sealed(chunks)())) if (frame.position === 3) break;
+    for await (const some of opener.open(sealed(chunks)())) if (some.at(-1)!.frame.position > 1) break;
     assert.equal(await readAll(opener.open(sealed(chunks)())), expected(chunks));
+  }),
+);
+
+interface Target {
+  readonly opener: Opener;
+  readonly folder: string;
+}
+
+/** Lends an opener that writes into a folder. */
+async function withTarget(use: (target: Target) => Promise<void>): Promise<void> {
+  await withFolder(async (folder) => {
+    const target = openTarget(folder);
+    const opener = createOpener({
+      master: keys.master,
+      root: target.root,
+      overwrite: 'never',
+      asRoot: false,
+      tag: '1-0123abcd',
+    });
+    try {
+      await use({ opener, folder });
+    } finally {
+      await opener.stop();
+      target.close();
+    }
+  });
+}
+
+/** Chunks of which those with a path are files. */
+function sealedFiles(chunks: readonly (readonly [path: string | null, content: Buffer])[]) {
+  const span = sealed(chunks.map(([, content]) => content))();
+  const frames = span.frames.map((frame, index): FrameToOpen => {
+    const [path, { length: size }] = chunks[index]!;
+    const facts = { size, mode: 0o640, uid: 0, gid: 0, mtimeUs: 1_700_000_000_123_456 };
+    return { ...frame, whole: path === null ? null : { ...facts, path: Buffer.from(path) } };
+  });
+  return { ...span, frames };
+}
+
+opener('writes files that consist of one chunk, and gives the other chunks', () =>
+  withTarget(async ({ opener, folder }) => {
+    const contents = SIZES.map((size) => randomBytes(size));
+    const isFile = (index: number) => index % 3 !== 1;
+    const span = sealedFiles(
+      contents.map((content, index) => [isFile(index) ? `/s/${index} ä` : null, content]),
+    );
+    mkdirSync(join(folder, 's'));
+    let count = 0;
+    for await (const some of opener.open(span)) {
+      for (const { frame, chunk, written } of some) {
+        assert.is(frame, span.frames[count]);
+        if (isFile(count)) assert.equal([chunk, written], [null, { failure: null, refused: null }]);
+        else assert.equal([chunk?.equals(contents[count]!), written], [true, null]);
+        count += 1;
+      }
+    }
+    assert.is(count, SIZES.length);
+    const files = contents.flatMap((content, index) =>
+      isFile(index) ? [[`${index} ä`, content] as const] : [],
+    );
+    assert.equal(
+      readdirSync(join(folder, 's')).sort(),
+      files.map(([name]) => name),
+    );
+    for (const [name, content] of files) {
+      assert.ok(readFileSync(join(folder, 's', name)).equals(content), name);
+      const { mode, mtimeNs } = statSync(join(folder, 's', name), { bigint: true });
+      assert.equal([mode & 0o7777n, mtimeNs / 1000n], [0o640n, 1_700_000_000_123_456n]);
+    }
+  }),
+);
+
+opener('says of each file why it was not written, and leaves nothing of it', () =>
+  withTarget(async ({ opener, folder }) => {
+    writeFileSync(join(folder, 'taken'), 'what was there');
+    const long = 'n'.repeat(300);
+    const names = ['/first', '/taken', `/${long}`, '/damaged', '/last'];
+    const span = sealedFiles(names.map((name) => [name, Buffer.from(name)]));
+    span.bytes[span.frames[3]!.offset]! ^= 1;
+    const [first, taken, tooLong, damaged, last] = (await Array.fromAsync(opener.open(span))).flat();
+    assert.equal([first!.written, last!.written], Array(2).fill({ failure: null, refused: null }));
+    assert.instance(taken!.written!.failure, EntryError);
+    assert.is(taken!.written!.failure!.message, 'another file is there already');
+    assert.is((tooLong!.written!.failure as NodeJS.ErrnoException).code, 'ENAMETOOLONG');
+    assert.is(reasonOf(tooLong!.written!.failure, 'it'), 'name too long');
+    assert.match(damaged!.damage!.message, /its bytes have changed$/);
+    assert.equal(readdirSync(folder).sort(), ['first', 'last', 'taken']);
+    assert.is(readFileSync(join(folder, 'taken'), 'utf8'), 'what was there');
   }),
 );
 
@@ -140,19 +246,19 @@ opener('is not there before it is needed, and is started once', async () => {
     await withOpener(async (opener) => {
       opener.begin();
       await new Promise(setImmediate); // it is told of a moment later
-      assert.is(started, 1);
+      assert.is(started, 2);
       opener.begin();
       for (const text of ['one', 'two']) await readAll(opener.open(sealed([Buffer.from(text)])()));
     });
     await withOpener(async (opener) => void (await readAll(opener.open(sealed([Buffer.from('one')])()))));
-    assert.is(started, 2);
+    assert.is(started, 4);
   } finally {
     process.off('worker', onWorker);
   }
 });
 
 opener('fails what waits for it when it has ended', async () => {
-  const opener = createOpener(keys);
+  const opener = create(1);
   opener.begin();
   await opener.stop();
   const failure = await readAll(opener.open(sealed([Buffer.from('one')])())).catch((error) => error);
@@ -160,7 +266,7 @@ opener('fails what waits for it when it has ended', async () => {
 });
 
 opener('fails all that waits for it when it breaks, and whatever comes later', async () => {
-  const opener = createOpener(keys);
+  const opener = create(1);
   const span = sealed([Buffer.from('one')]);
   const whole = span();
   const broken = { ...whole, frames: whole.frames.map((frame) => ({ ...frame, position: -1 })) }; // a bug: no frame has it
