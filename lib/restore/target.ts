@@ -5,6 +5,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readlinkSync,
   realpathSync,
   type Stats,
 } from 'node:fs';
@@ -49,8 +50,10 @@ export interface TargetRoot {
 
 /** open(2): a place in the tree, which needs no permission to read; Node has no name for it. */
 export const O_PATH = 0o10000000;
-/** Can `/proc/self/fd/<n>` stand for what is held open? */
-export const CAN_HOLD: boolean = existsSync('/proc/self/fd');
+/** Where what is held open has a name. Not `/proc/self`, which is one symlink more to follow with every call. */
+const HELD_AT: string | null = existsSync('/proc/self/fd') ? `/proc/${readlinkSync('/proc/self')}/fd` : null;
+/** Can the name of a descriptor stand for what is held open? */
+export const CAN_HOLD: boolean = HELD_AT !== null;
 
 const OPEN_FOLDERS = 64;
 const MODE = 0o700;
@@ -93,8 +96,11 @@ export function targetAt(root: TargetRoot): Target {
 function createFolders(root: Folder, realPath: (path: string) => string) {
   /** The one that was used last comes last. */
   const held = new Map<string, Folder>();
+  let last: string | null = null;
 
   const remember = (path: string, folder: Folder): Folder => {
+    if (path === last) return folder;
+    last = path;
     held.delete(path);
     held.set(path, folder);
     if (held.size > OPEN_FOLDERS) {
@@ -153,7 +159,7 @@ function enterOrMake(at: string, realPath: string): Folder {
 function enter(at: string): Folder {
   if (CAN_HOLD) {
     const fd = openSync(bytes(at), O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
-    return { fd, at: `/proc/self/fd/${fd}` };
+    return { fd, at: `${HELD_AT}/${fd}` };
   }
   if (lstatSync(bytes(at)).isDirectory()) return { fd: null, at: at === '/' ? '' : at };
   throw Object.assign(new Error('not a folder'), { code: 'ENOTDIR' });
