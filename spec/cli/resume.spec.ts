@@ -109,9 +109,9 @@ function changeBetweenRuns(first: string, second: string): void {
 
 const inOneFile = suite('a backup killed in the middle of one big file');
 
-/** Large enough that some of it is durable while all lanes have something in flight. */
+/** Large enough that some of it is durable while all lanes have something in flight, and some not even read. */
 const CASES = [
-  { name: 'SFTP', withPlace: withSftp, lanes: 4, bytes: 40_000_000, kills: [0.25, 0.5] },
+  { name: 'SFTP', withPlace: withSftp, lanes: 4, bytes: 60_000_000, kills: [0.2, 0.4] },
   { name: 'WebDAV', withPlace: withWebdav, lanes: 2, bytes: 40_000_000, kills: [0.4] },
 ] as const;
 
