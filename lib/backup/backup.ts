@@ -32,7 +32,7 @@ import { startUploader, type Uploader } from './uploader.ts';
 export interface BackupRequest {
   /** As `canonicalSources` gives them. */
   readonly sourcePaths: readonly Buffer[];
-  /** Left out with all below them: Skylock's own data, and the repository when it lies on this machine. */
+  /** Left out with all below them: Skylock's own data and cache, and the repository when it lies on this machine. */
   readonly ownFolders: readonly string[];
   /** What a scan of the sources finds, where one was begun already. */
   readonly found?: Iterable<Found> | null;

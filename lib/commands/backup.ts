@@ -94,7 +94,8 @@ export const backupCommand = defineCommand({
 });
 
 function ownFolders({ paths, localRoot }: OwnFolders): string[] {
-  return localRoot === null ? [paths.dataFolder] : [paths.dataFolder, localRoot];
+  const { dataFolder, cacheFolder } = paths;
+  return localRoot === null ? [dataFolder, cacheFolder] : [dataFolder, cacheFolder, localRoot];
 }
 
 /** Begins to look at the sources. @param opening how long there is nothing else to do */

@@ -4,6 +4,7 @@ import { dataPaths } from '../config/paths.ts';
 import { writeRemote } from '../config/write-config.ts';
 import { EXIT, UsageError } from '../errors.ts';
 import { defineCommand } from './cli.ts';
+import { keyMemory } from './key-memory.ts';
 import { connect, newTemporaryToken } from './session.ts';
 
 export const initCommand = defineCommand({
@@ -31,8 +32,12 @@ export const initCommand = defineCommand({
     try {
       await refuseExisting(remote); // before the person thinks of a password
       const password = await readNewPassword(config.password, terminal);
-      const repository = await createRepository(remote, { password, label: '', now: cli.now() });
-      const { configFile } = dataPaths(cli.env, cli.home);
+      const { configFile, cacheFolder } = dataPaths(cli.env, cli.home);
+      const repository = await createRepository(
+        remote,
+        { password, label: '', now: cli.now() },
+        keyMemory(cacheFolder, remote.url),
+      );
       writeRemote(configFile, formatRemoteUrl(location));
       const { repositoryId } = repository.config;
       terminal.message(`Made repository ${repositoryId} at ${remote.url}; its URL is in ${configFile}.`);

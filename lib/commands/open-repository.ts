@@ -6,7 +6,7 @@ import type { Progress } from '../progress.ts';
 import type { Remote } from '../remote/remote.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { Cli } from './cli.ts';
-import { kdfMemory } from './kdf-memory.ts';
+import { keyMemory } from './key-memory.ts';
 
 /**
  * Opens the repository of a remote that was named, with the password of the configuration or the person's.
@@ -26,7 +26,7 @@ export async function openNamed(
     return password;
   };
   // Who has to type it is asked when it is clear what for.
-  const memory = config.password.source === null ? null : kdfMemory(cacheFolder, remote.url);
+  const memory = config.password.source === null ? null : keyMemory(cacheFolder, remote.url);
   return openRepository(remote, askPassword, memory);
 }
 
@@ -68,7 +68,8 @@ export async function openDefault(
       hints: ['Put the key file back, or move that folder away: without the key nobody can read it.'],
     });
   };
-  const open = () => openRepository(remote, askKey, kdfMemory(paths.cacheFolder, remote.url));
+  const memory = keyMemory(paths.cacheFolder, remote.url);
+  const open = () => openRepository(remote, askKey, memory);
   if (await repositoryExists(remote)) return open();
   if (!makeDefaultRepository) {
     throw new NoRepositoryError('open repository: no remote is named and nothing was backed up here yet', {
@@ -80,6 +81,6 @@ export async function openDefault(
   return withLock(`${paths.defaultRepository}.lock`, async () => {
     if (await repositoryExists(remote)) return open();
     const password = readOrMakeKey(paths.defaultKeyFile);
-    return createRepository(remote, { password, label: 'generated key', now: cli.now() });
+    return createRepository(remote, { password, label: 'generated key', now: cli.now() }, memory);
   });
 }

@@ -26,6 +26,7 @@ const BOUNDS = { memoryKib: [8 * 1024, 1024 * 1024], passes: [1, 16], lanes: [1,
 const SALT_BYTES = 32;
 const MAX_LABEL_BYTES = 256;
 const FIELDS = ['format', 'repository_id', 'created_at', 'label', 'kdf', 'commitment', 'wrapped_key'];
+const KEY_NAME = /^keys\/[0-9A-Za-z_-]{1,64}\.json$/;
 const KDF_FIELDS = ['name', 'memory_kib', 'passes', 'lanes', 'salt'];
 
 export interface WrapOptions {
@@ -140,14 +141,22 @@ export function parseKeyFile(bytes: Uint8Array, name = 'key file'): KeyFile {
   };
 }
 
-/** @throws DamagedError when it is none */
-export function parseKdf(bytes: Uint8Array): Kdf {
-  return kdfOf(Fields.parse(bytes, 'read key derivation'));
+/** A key file by its name, and how its password is stretched. */
+export interface KeyName {
+  /** `keys/<key id>.json` */
+  readonly name: string;
+  readonly kdf: Kdf;
 }
 
-/** *Shape*: the JSON object that stands in a key file under `kdf`. */
-export function encodeKdf(kdf: Kdf): string {
-  return JSON.stringify(kdfFields(kdf));
+/** @throws DamagedError when it is malformed */
+export function parseKeyName(bytes: Uint8Array): KeyName {
+  const fields = Fields.parse(bytes, 'read name of key file');
+  return { name: fields.text('name', KEY_NAME), kdf: kdfOf(fields.object('kdf')) };
+}
+
+/** *Shape*: the name, and `kdf` as it stands in the key file, in JSON. */
+export function encodeKeyName({ name, kdf }: KeyName): string {
+  return JSON.stringify({ name, kdf: kdfFields(kdf) });
 }
 
 function kdfOf(fields: Fields): Kdf {
@@ -208,7 +217,7 @@ function aadOf({ repositoryId, createdAt, label, parameters, salt, commitment }:
 export function createStretch(): StretchPassword {
   const begun = new Map<string, Promise<PasswordKeys>>();
   return (password, kdf) => {
-    const what = `${encodeKdf(kdf)} ${password}`;
+    const what = `${JSON.stringify(kdfFields(kdf))} ${password}`;
     const stretched = begun.get(what) ?? stretchPassword(password, kdf);
     begun.set(what, stretched);
     return stretched;

@@ -1,10 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { SkylockError } from '../errors.ts';
 import { type ChunkSizes, DATA_CHUNK_SIZES, MANIFEST_CHUNK_SIZES } from '../format/chunker.ts';
-import { wrapMasterKey } from '../format/key-file.ts';
+import { parseKeyFile, wrapMasterKey } from '../format/key-file.ts';
 import { generateMasterKey, repositoryKeys } from '../format/keys.ts';
 import { encodeRepositoryConfig } from '../format/repository-config.ts';
 import type { Remote } from '../remote/remote.ts';
+import type { KeyMemory } from './open.ts';
 import { CONFIG_NAME, KEYS_PREFIX, type Repository } from './repository.ts';
 
 /** Is there a repository at the remote's folder? */
@@ -37,6 +38,7 @@ export interface NewRepository {
 export async function createRepository(
   remote: Remote,
   { password, label, now, chunker = DATA_CHUNK_SIZES, manifestChunker = MANIFEST_CHUNK_SIZES }: NewRepository,
+  memory: KeyMemory | null = null,
 ): Promise<Repository> {
   await refuseExisting(remote);
   const config = { repositoryId: randomUUID(), chunker, manifestChunker };
@@ -47,8 +49,11 @@ export async function createRepository(
     createdAt: now,
     label,
   });
-  await remote.put(`${KEYS_PREFIX}${keyId(keyFile)}.json`, keyFile);
+  const name = `${KEYS_PREFIX}${keyId(keyFile)}.json`;
+  await remote.put(name, keyFile);
   await remote.put(CONFIG_NAME, encodeRepositoryConfig(config, keys));
+  const { salt, parameters } = parseKeyFile(keyFile);
+  memory?.keep({ name, kdf: { salt, parameters } });
   return { remote, config, keys };
 }
 

@@ -2,6 +2,7 @@ import { DamagedError, NoRepositoryError, SkylockError, WrongPasswordError } fro
 import {
   createStretch,
   type Kdf,
+  type KeyName,
   parseKeyFile,
   type StretchPassword,
   unwrapMasterKey,
@@ -18,22 +19,22 @@ import { CONFIG_NAME, KEYS_PREFIX, type Repository } from './repository.ts';
 /** Each key file costs a password derivation of 64 MiB: more of them than people have passwords are not tried. */
 const MAX_KEY_FILES = 32;
 
-/** How the password was stretched that opened the repository last. What it recalls may be wrong: that costs time alone. */
-export interface KdfMemory {
-  recall(): Kdf | null;
-  keep(kdf: Kdf): void;
+/** Which key file opened the repository last. What it recalls may be wrong: that costs time alone. */
+export interface KeyMemory {
+  recall(): KeyName | null;
+  keep(key: KeyName): void;
 }
 
 /**
  * Opens the repository with a password that fits one of its key files.
  * @param askPassword asked once it is clear that there is a repository, or it was opened before
- * @param memory lets the password be stretched, which takes long, while the remote is asked for the key files
+ * @param memory lets the password be stretched, which takes long, while the remote is asked for the key file, and that one alone
  * @throws NoRepositoryError @throws WrongPasswordError @throws DamagedError @throws SkylockError for a newer format
  */
 export async function openRepository(
   remote: Remote,
   askPassword: () => Promise<string>,
-  memory: KdfMemory | null = null,
+  memory: KeyMemory | null = null,
 ): Promise<Repository> {
   const stretch = createStretch();
   let asked: Promise<string> | null = null;
@@ -42,24 +43,27 @@ export async function openRepository(
   // What fails here fails again where it is needed, unless something else is told first.
   if (recalled !== null) {
     password()
-      .then((typed) => stretch(typed, recalled))
+      .then((typed) => stretch(typed, recalled.kdf))
       .catch(() => {});
   }
-  const [bytes, keyFiles] = await Promise.all([readSmall(remote, CONFIG_NAME), readKeyFiles(remote)]);
+  const [bytes, likely] = await Promise.all([
+    readSmall(remote, CONFIG_NAME),
+    readKeyFiles(remote, recalled === null ? remote.list(KEYS_PREFIX) : [recalled]),
+  ]);
   if (bytes === null) {
     throw new NoRepositoryError(`open repository at ${remote.url}: there is none`, {
       hints: [`Make one with 'skylock init ${remote.url}', or check the URL.`],
     });
   }
   const config = parseRepositoryConfig(bytes);
-  const { master, kdf } = await findMasterKey(remote, keyFiles, {
-    password: await password(),
-    repositoryId: config.repositoryId,
-    stretch,
-  });
+  const attempt = { password: await password(), repositoryId: config.repositoryId, stretch };
+  const open = (files: KeyFiles) => findMasterKey(remote, files, attempt);
+  const { master, key } = await (recalled === null
+    ? open(likely)
+    : open(likely).catch(async () => open(await readKeyFiles(remote, remote.list(KEYS_PREFIX)))));
   const keys = repositoryKeys(master);
   verifyRepositoryConfig(config, keys);
-  memory?.keep(kdf);
+  memory?.keep(key);
   return { remote, config, keys };
 }
 
@@ -71,11 +75,12 @@ async function findMasterKey(
     repositoryId,
     stretch,
   }: { readonly password: string; readonly repositoryId: string; readonly stretch: StretchPassword },
-): Promise<{ readonly master: MasterKey; readonly kdf: Kdf }> {
+): Promise<{ readonly master: MasterKey; readonly key: KeyName }> {
   let damage = refused;
   for (const { name, bytes, kdf } of files) {
     try {
-      return { master: await unwrapMasterKey(bytes, password, repositoryId, name, stretch), kdf };
+      const master = await unwrapMasterKey(bytes, password, repositoryId, name, stretch);
+      return { master, key: { name, kdf } };
     } catch (error) {
       // Another key file may be the one; that this one is damaged matters only when none is.
       if (error instanceof DamagedError) damage = error;
@@ -105,11 +110,14 @@ interface KeyFiles {
   readonly refused: SkylockError | null;
 }
 
-async function readKeyFiles(remote: Remote): Promise<KeyFiles> {
+async function readKeyFiles(
+  remote: Remote,
+  names: AsyncIterable<{ readonly name: string }> | Iterable<{ readonly name: string }>,
+): Promise<KeyFiles> {
   const files: { name: string; bytes: Buffer; kdf: Kdf }[] = [];
   let refused: SkylockError | null = null;
   let listed = 0;
-  for await (const { name } of remote.list(KEYS_PREFIX)) {
+  for await (const { name } of names) {
     if (!name.endsWith('.json')) continue;
     listed += 1;
     const bytes = listed > MAX_KEY_FILES ? null : await readSmall(remote, name);

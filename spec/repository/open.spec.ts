@@ -7,10 +7,10 @@ import {
   SkylockError,
   WrongPasswordError,
 } from '../../lib/errors.ts';
-import { type Kdf, wrapMasterKey } from '../../lib/format/key-file.ts';
+import { type KeyName, wrapMasterKey } from '../../lib/format/key-file.ts';
 import { memoryRemote } from '../../lib/remote/memory.ts';
 import { createRepository, keyId, refuseExisting, repositoryExists } from '../../lib/repository/create.ts';
-import { type KdfMemory, openRepository } from '../../lib/repository/open.ts';
+import { type KeyMemory, openRepository } from '../../lib/repository/open.ts';
 import { assertRejects, type Json, withFlippedBit } from '../format/fixtures.ts';
 import { failingRemote } from '../helpers/failing-remote.ts';
 
@@ -276,10 +276,10 @@ opening('of which one bit of the key file was flipped cannot be opened', async (
 });
 
 /** A memory of what is kept last. */
-function memoryOf(kdf: Kdf | null): KdfMemory & { kept: Kdf | null } {
+function memoryOf(key: KeyName | null): KeyMemory & { kept: KeyName | null } {
   return {
     kept: null,
-    recall: () => kdf,
+    recall: () => key,
     keep(used) {
       this.kept = used;
     },
@@ -299,8 +299,19 @@ opening('again asks for the password, once, before the remote has answered', asy
     assert.is(asked, 1);
     return remote.get(name, range);
   };
-  const opened = await openRepository({ ...remote, get: answer }, askPassword, memoryOf(memory.kept));
+  const list: typeof remote.list = () => assert.unreachable() as never;
+  const again = { ...remote, get: answer, list };
+  const opened = await openRepository(again, askPassword, memoryOf(memory.kept));
   assert.equal([asked, opened.keys.master.export()], [1, CREATED.keys.master.export()]);
+});
+
+opening('for the first time after it was made does not look for its key file', async () => {
+  const remote = memoryRemote();
+  const memory = memoryOf(null);
+  const { keys } = await createRepository(remote, { password: 'p', label: '', now: NOW }, memory);
+  const list: typeof remote.list = () => assert.unreachable() as never;
+  const opened = await openRepository({ ...remote, list }, secret('p'), memoryOf(memory.kept));
+  assert.equal(opened.keys.master.export(), keys.master.export());
 });
 
 opening('under a password that was changed meanwhile does as if it had never been opened', async () => {
@@ -316,7 +327,7 @@ opening('under a password that was changed meanwhile does as if it had never bee
   assert.is(later.kept, null);
   const opened = await openRepository(remote, secret('second'), later);
   assert.equal(opened.keys.master.export(), keys.master.export());
-  assert.equal(later.kept?.parameters, CHEAP);
+  assert.equal(later.kept?.kdf.parameters, CHEAP);
 });
 
 opening('again where it is gone says so, whatever became of the password', async () => {

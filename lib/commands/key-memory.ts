@@ -1,14 +1,14 @@
 import { hash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { encodeKdf, parseKdf } from '../format/key-file.ts';
-import type { KdfMemory } from '../repository/open.ts';
+import { encodeKeyName, parseKeyName } from '../format/key-file.ts';
+import type { KeyMemory } from '../repository/open.ts';
 
 /**
- * Remembers how the password of the repository at `url` is stretched, in a file of the cache folder. It is read and written
- * where that can be: without it a start takes longer, and with a wrong one too.
+ * Remembers which key file opens the repository at `url`, in a file of the cache folder. It is read and written where that can
+ * be: without it a start takes longer, and with a wrong one too.
  */
-export function kdfMemory(cacheFolder: string, url: string): KdfMemory {
+export function keyMemory(cacheFolder: string, url: string): KeyMemory {
   const file = join(cacheFolder, 'keys', `${hash('sha256', url).slice(0, 16)}.json`);
   const read = (): Buffer | null => {
     try {
@@ -21,13 +21,13 @@ export function kdfMemory(cacheFolder: string, url: string): KdfMemory {
     recall() {
       try {
         const bytes = read();
-        return bytes === null ? null : parseKdf(bytes);
+        return bytes === null ? null : parseKeyName(bytes);
       } catch {
         return null; // half of it was written, or somebody else's hand was in it
       }
     },
-    keep(kdf) {
-      const text = encodeKdf(kdf);
+    keep(key) {
+      const text = encodeKeyName(key);
       if (read()?.toString() === text) return;
       try {
         mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
