@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
 import { suite } from 'uvu';
@@ -51,6 +51,9 @@ sets('is made once, and made anew where it is not whole', async () => {
     writeFileSync(join(made.path, 'stray'), 'of a set that was not finished');
     assert.equal(provide(), made);
     assert.is(lookAt(made.path).files, 2000);
+    rmSync(made.path, { recursive: true });
+    assert.equal(provide(), made);
+    assert.is(lookAt(made.path).files, 2000, 'removed for its room');
   });
 });
 sets.run();

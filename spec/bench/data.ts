@@ -49,13 +49,15 @@ const SETS = {
 
 export type DataSetName = keyof typeof SETS;
 
-/** @returns the set below `folder`, made when it is not there whole */
+/** @returns the set below `folder`, made when it is not there whole, or was removed for its room */
 export function provideData(name: DataSetName, folder: string, say: (text: string) => void): DataSet {
   const path = join(folder, name);
   const mark = join(folder, `${name}.json`);
-  const found = existsSync(mark) ? JSON.parse(readFileSync(mark, 'utf8')) : null;
+  const isThere = existsSync(mark) && existsSync(path);
+  const found = isThere ? JSON.parse(readFileSync(mark, 'utf8')) : null;
   if (found?.version === VERSION) return { name, path, files: found.files, bytes: found.bytes };
   say(`making the data set ${name}`);
+  rmSync(mark, { force: true });
   rmSync(path, { recursive: true, force: true });
   let [files, bytes] = [0, 0];
   for (const [file, pieces] of SETS[name]()) {
@@ -98,7 +100,7 @@ export function warm(path: string): void {
 export function provideSparseFile(folder: string, say: (text: string) => void): string {
   const path = join(folder, 'sparse', 'disk.img');
   const mark = join(folder, 'sparse.json');
-  if (existsSync(mark)) return path;
+  if (existsSync(mark) && existsSync(path)) return path;
   say('making the sparse file of 64 GiB');
   mkdirSync(dirname(path), { recursive: true });
   const random = seeded('sparse');
