@@ -26,10 +26,10 @@ export type ReadItem =
     }
   | { readonly type: 'failed'; readonly file: FileInHand; readonly reason: string };
 
-export interface ReadDeps {
+export interface ReadDeps<File extends JournalEntry = JournalEntry> {
   readonly chunker: Chunker;
   /** How many of the file's first chunks are durable, and the bytes they cover: reading goes on behind them. */
-  readonly durablePrefix: (entry: bigint) => { readonly chunks: number; readonly bytes: number };
+  readonly durablePrefix: (file: File) => { readonly chunks: number; readonly bytes: number };
   readonly now: () => Date;
 }
 
@@ -61,10 +61,10 @@ export function allocateReadMemory({ sizes }: Chunker): ReadMemory {
 }
 
 /** Reads files one after another and cuts them into chunks. */
-export function* readFiles(
-  files: Iterable<JournalEntry>,
-  deps: ReadDeps,
-  memory: ReadMemory = allocateReadMemory(deps.chunker),
+export function* readFiles<File extends JournalEntry>(
+  files: Iterable<File>,
+  deps: ReadDeps<File>,
+  memory = allocateReadMemory(deps.chunker),
 ): Generator<ReadItem> {
   for (const file of files) {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
@@ -75,11 +75,11 @@ export function* readFiles(
 }
 
 /** @returns false when the file changed while it was read and another attempt may find it at rest */
-function* readOnce(
-  row: JournalEntry,
+function* readOnce<File extends JournalEntry>(
+  row: File,
   attempt: number,
   memory: ReadMemory,
-  { chunker, durablePrefix, now }: ReadDeps,
+  { chunker, durablePrefix, now }: ReadDeps<File>,
 ): Generator<ReadItem, boolean> {
   let file: FileInHand = { entry: row.id, path: row.path, sizeBytes: Number(row.size), attempt };
   let descriptor: number | null = null;
@@ -95,7 +95,7 @@ function* readOnce(
     }
     const asPlanned = attempt === 1 && isSame(row, opened);
     if (!asPlanned) yield { type: 'changed', file, entry: opened };
-    const prefix = asPlanned ? durablePrefix(row.id) : { chunks: 0, bytes: 0 };
+    const prefix = asPlanned ? durablePrefix(row) : { chunks: 0, bytes: 0 };
     const read = yield* readChunks(descriptor, file, prefix, memory, chunker);
     const after = entryOf(row.path, fstatSync(descriptor, { bigint: true }), null);
     const atRest = after.size === BigInt(read.bytes) && isSame(after, { ...opened, ctimeNs: stats.ctimeNs });

@@ -4,7 +4,7 @@ import { createChunker } from '../format/chunker.ts';
 import { repositoryKeys } from '../format/keys.ts';
 import type { Journal } from '../journal/database.ts';
 import { durablePrefix } from '../journal/pieces.ts';
-import { pendingFiles } from '../journal/uploading.ts';
+import { type PendingFile, pendingFiles } from '../journal/uploading.ts';
 import { bufferOf, createArrivals } from '../repository/arrivals.ts';
 import { createBufferPool } from './buffer-pool.ts';
 import { createCompressor } from './compressor.ts';
@@ -39,7 +39,8 @@ port.close(); // the last thing that keeps the thread alive
 async function read(journal: Journal): Promise<void> {
   const reading = {
     chunker: createChunker(keys.gear, chunkSizes),
-    durablePrefix: (entry: bigint) => durablePrefix(journal, journalRepository, entry),
+    durablePrefix: ({ id, begun }: PendingFile) =>
+      begun ? durablePrefix(journal, journalRepository, id) : { chunks: 0, bytes: 0 },
     now: () => new Date(),
   };
   const { memory, fill } = createSlabMemory({

@@ -19,10 +19,17 @@ export interface PathRange {
 /** Every path begins with a slash. */
 export const EVERY_PATH: PathRange = { after: BEFORE_EVERY_PATH, upTo: Buffer.of(0xff) };
 
+/** A file that is not wholly uploaded. */
+export interface PendingFile extends JournalEntry {
+  /** 1 when some of its chunks are recorded, or else 0: most files have none, and need not be asked about one by one. */
+  readonly begun: bigint;
+}
+
 const selectPending = statement<{ sourceSet: number; limit: number } & PathRange>({ bigint: true })((db, p) =>
   db
     .selectFrom('entry')
     .select(entryColumns)
+    .select(sql<bigint>`EXISTS (SELECT 1 FROM entry_chunk WHERE entry_chunk.entry = entry.id)`.as('begun'))
     .where('source_set', '=', p.sourceSet)
     .where('state', '=', sql.lit('pending') /* a literal, or SQLite would not take the partial index */)
     .where('path', '>', p.after)
@@ -36,7 +43,7 @@ export function* pendingFiles(
   journal: Journal,
   sourceSet: number,
   { after, upTo }: PathRange = EVERY_PATH,
-): Generator<JournalEntry> {
+): Generator<PendingFile> {
   for (;;) {
     const page = selectPending(journal).all({ sourceSet, after, upTo, limit: PAGE });
     yield* page;

@@ -135,8 +135,8 @@ reading('is asked for its own prefix', () =>
   withTree({ a: 'text', b: 'other text' }, (root) => {
     const asked: bigint[] = [];
     readAll([rowOf(join(root, 'a'), 5n), rowOf(join(root, 'b'), 9n)], {
-      durablePrefix(entry) {
-        asked.push(entry);
+      durablePrefix({ id }) {
+        asked.push(id);
         return { chunks: 0, bytes: 0 };
       },
     });

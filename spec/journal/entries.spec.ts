@@ -115,6 +115,26 @@ for (const count of [0, 1, 499, 500, 501, 1000, 1001]) {
   });
 }
 
+entries('that wait say whether they were begun', async () => {
+  await withJournal((lent) => {
+    const run = claim(lent);
+    const [begun] = add(lent.journal, run, entryAt('/begun'), entryAt('/not begun'));
+    recordUploaded(
+      lent.journal,
+      run,
+      { pack: packOf('a'), pieces: piecesOf(begun!.id, 0, 'a'), completed: [], bytes: 1000 },
+      NOW,
+    );
+    assert.equal(
+      Array.from(pendingFiles(lent.journal, run.sourceSet), ({ path, begun }) => [String(path), begun]),
+      [
+        ['/begun', 1n],
+        ['/not begun', 0n],
+      ],
+    );
+  });
+});
+
 entries('of one source set are not those of another', async () => {
   await withJournal((lent) => {
     const docs = claim(lent);
