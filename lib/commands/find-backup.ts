@@ -5,7 +5,7 @@ import type { Repository } from '../repository/repository.ts';
 import { requireBackupId } from './backup-id.ts';
 
 /** What stands for the newest complete backup. */
-const LATEST = 'latest';
+export const LATEST = 'latest';
 
 /** @throws UsageError unless `text` is `latest` or written like a backup id */
 export function requireBackupName(text: string): string {

@@ -1,11 +1,12 @@
 import { resolve } from 'node:path';
 import { EXIT } from '../errors.ts';
+import { BACKUPS_PREFIX } from '../repository/repository.ts';
 import type { RestoreSummary } from '../restore/tally.ts';
 import { formatBytes, formatCount, formatDuration } from '../units.ts';
 import { chooseProgressFormat, createProgress } from '../view/progress.ts';
 import { type Cli, defineCommand } from './cli.ts';
-import { describeUnfinished, findBackup, pathInBackup, requireBackupName } from './find-backup.ts';
-import { withSession } from './session.ts';
+import { describeUnfinished, findBackup, LATEST, pathInBackup, requireBackupName } from './find-backup.ts';
+import { type SessionOptions, withSession } from './session.ts';
 
 export const restoreCommand = defineCommand({
   command: 'restore <id> [paths..]',
@@ -46,8 +47,14 @@ export const restoreCommand = defineCommand({
     let summary: RestoreSummary;
     let unfinished: string | null = null;
     try {
-      // A place of a chunk that is wrong in the journal would look like damage on the remote.
-      const forSession = { progress: view.report, checkJournal: true };
+      const forSession: SessionOptions = {
+        progress: view.report,
+        checkJournal: true, // a place of a chunk that is wrong there would look like damage on the remote
+        listAhead: name === LATEST ? [BACKUPS_PREFIX] : [],
+        async whileOpening() {
+          await import('../restore/restore.ts');
+        },
+      };
       summary = await withSession(cli, options, forSession, async (session) => {
         const { restore } = await import('../restore/restore.ts');
         const { identifyProcess } = await import('../journal/owner.ts');
