@@ -47,12 +47,33 @@ export async function publish(facts: BackupFacts, deps: PublishDeps): Promise<Ba
   if (!pendingFiles(journal, run.sourceSet).next().done) {
     throw new Error(`publish backup ${run.backupId}: a file is still to be uploaded`);
   }
-  const assembled = await assemble('complete', facts, deps);
-  refuseUnknownChunks(assembled, deps);
+  const header = await describe('complete', facts, deps);
+  const freeing = prepareFor(header, facts, deps);
+  freeing.catch(() => {}); // the put tells of it
+  // Over a long line it is sent meanwhile; its name it gets when all it refers to is durable, and the name is its own.
+  try {
+    await putBackup(repository, header, async () => {
+      if ((await freeing) !== header.backupId) throw TAKEN;
+    });
+    return header;
+  } catch (error) {
+    if (error !== TAKEN) throw error;
+    const other = { ...header, backupId: await freeing };
+    await putBackup(repository, other);
+    return other;
+  }
+}
+
+/** Thrown where another backup has the id that a header was sent with. */
+const TAKEN = new Error('the id is taken');
+
+/** Puts the indexes and looks whether the backup may come into being. @returns the id for it */
+async function prepareFor(header: BackupHeader, facts: BackupFacts, deps: PublishDeps): Promise<string> {
+  const { journal, repository, run } = deps;
+  await putIndexes(repository, journal, run.journalRepository);
+  refuseUnknownChunks(header, deps);
   const [backupId] = await Promise.all([freeId(facts, deps), refuseStrangePlace(repository)]);
-  const header = { ...assembled, backupId };
-  await putBackup(repository, header);
-  return header;
+  return backupId;
 }
 
 /**
@@ -64,9 +85,18 @@ export async function assemble(
   facts: BackupFacts,
   deps: PublishDeps,
 ): Promise<BackupHeader> {
-  const { journal, repository, run, now } = deps;
+  const header = await describe(state, facts, deps);
+  await putIndexes(deps.repository, deps.journal, deps.run.journalRepository);
+  return header;
+}
+
+async function describe(
+  state: BackupHeader['state'],
+  facts: BackupFacts,
+  deps: PublishDeps,
+): Promise<BackupHeader> {
+  const { run, now } = deps;
   const { sizeBytes, chunks, ...counts } = await currentManifest(deps);
-  await putIndexes(repository, journal, run.journalRepository);
   return {
     backupId: run.backupId,
     state,

@@ -43,7 +43,7 @@ export async function openLocal(
   return {
     url: root,
 
-    async put(name, bytes, { signal, onSent } = {}) {
+    async put(name, bytes, { signal, onSent, beforeNaming } = {}) {
       const path = pathOf(name);
       const stop = AbortSignal.any([closing.signal, ...(signal === undefined ? [] : [signal])]);
       const temporary = join(root, temporaryName(settings.temporaryToken));
@@ -52,6 +52,7 @@ export async function openLocal(
         await makeFolder(dirname(temporary));
         try {
           await writeWhole(temporary, bytes, stop, onSent);
+          await beforeNaming?.();
           await makeFolder(dirname(path));
           await refuseSymlinks(root, path);
           stop.throwIfAborted();

@@ -22,7 +22,7 @@ export function memoryRemote(objects: Map<string, Buffer> = new Map()): MemoryRe
     url: 'memory:',
     objects,
 
-    async put(name, bytes, { signal, onSent } = {}) {
+    async put(name, bytes, { signal, onSent, beforeNaming } = {}) {
       requireName(name);
       signal?.throwIfAborted();
       const whole = Buffer.alloc(bytes.length);
@@ -34,6 +34,8 @@ export function memoryRemote(objects: Map<string, Buffer> = new Map()): MemoryRe
         onSent?.(sentBytes);
         signal?.throwIfAborted();
       } while (sentBytes < bytes.length);
+      await beforeNaming?.();
+      signal?.throwIfAborted();
       objects.set(name, whole);
     },
 

@@ -18,6 +18,11 @@ export interface PutOptions {
   readonly onSent?: (sentBytes: number) => void;
   /** Called with what a try has failed of, when another will follow. */
   readonly onRetry?: (error: RemoteError) => void;
+  /**
+   * Waited for when the object is whole under its temporary name, and before it gets its own: so that one may be sent beside
+   * those it refers to. What it throws fails the put. Called again when the put is tried again.
+   */
+  readonly beforeNaming?: () => Promise<void>;
   /** Called when this put waits because the server lets no more than so many go on at once. */
   readonly onLimit?: (puts: number) => void;
 }

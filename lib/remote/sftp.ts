@@ -5,6 +5,7 @@ import { requireName, requirePrefix } from './name.ts';
 import { type Remote, SMALL_GET_BYTES } from './remote.ts';
 import type { RemoteSettings } from './settings.ts';
 import type { Authenticator } from './sftp/authentication.ts';
+import type { SftpChannel } from './sftp/channel.ts';
 import { serverChecksums } from './sftp/checksums.ts';
 import { type Connection, connect, type Dial } from './sftp/connection.ts';
 import { collectKeys } from './sftp/credentials.ts';
@@ -12,7 +13,7 @@ import { requestFailure } from './sftp/failures.ts';
 import { readFolder, statPath } from './sftp/folders.ts';
 import { type HostKeyChecker, hostKeyChecker } from './sftp/host-key.ts';
 import { hostLabel } from './sftp/known-hosts.ts';
-import { getFile, putFile, removeFile } from './sftp/objects.ts';
+import { fillTemporary, getFile, nameTemporary, putFile, removeFile } from './sftp/objects.ts';
 import { channelPool } from './sftp/pool.ts';
 import { readHostConfig } from './sftp/ssh-config.ts';
 import { temporaryName } from './temporary.ts';
@@ -60,11 +61,29 @@ export async function openSftp(
 
     async put(name, bytes, options = {}) {
       requireName(name);
-      await pool.withChannel(
-        'transfer',
-        (channel) => putFile(channel, `put ${name}`, placeOf(name), bytes, options),
-        options,
-      );
+      const { beforeNaming } = options;
+      const doing = `put ${name}`;
+      const place = placeOf(name);
+      if (beforeNaming === undefined) {
+        await pool.withChannel(
+          'transfer',
+          (channel) => putFile(channel, doing, place, bytes, options),
+          options,
+        );
+        return;
+      }
+      // The channel is given back meanwhile: what is waited for may need it.
+      const fill = (channel: SftpChannel) => fillTemporary(channel, doing, place, bytes, options);
+      await pool.withChannel('transfer', fill, options);
+      try {
+        await beforeNaming();
+        options.signal?.throwIfAborted();
+      } catch (error) {
+        const remove = (channel: SftpChannel) => removeFile(channel, doing, place.temporary);
+        await pool.withChannel('small', remove).catch(() => {}); // the first error is the one to tell
+        throw error;
+      }
+      await pool.withChannel('small', (channel) => nameTemporary(channel, doing, place, bytes.length));
     },
 
     async get(name, range) {

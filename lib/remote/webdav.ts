@@ -102,7 +102,7 @@ async function putObject(
   temporary: string,
   path: string,
   bytes: Uint8Array,
-  { signal, onSent }: PutOptions,
+  { signal, onSent, beforeNaming }: PutOptions,
 ): Promise<void> {
   signal?.throwIfAborted();
   await calls.makeFolder(posix.dirname(temporary));
@@ -110,6 +110,7 @@ async function putObject(
     await inFolder(calls, doing, temporary, () =>
       calls.upload(doing, temporary, bytes, { ...(signal && { signal }), ...(onSent && { onSent }) }),
     );
+    await beforeNaming?.();
     await calls.makeFolder(posix.dirname(path));
     signal?.throwIfAborted();
     // Without the signal: whether the object has its name must be known when this ends.

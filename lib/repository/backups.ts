@@ -7,7 +7,7 @@ import {
   encodeBackupHeader,
 } from '../format/backup-header.ts';
 import { MAX_OBJECT_BYTES, openObject, sealObject } from '../format/envelope.ts';
-import { REPLACED_BY_THEN_MS, type Remote, SMALL_GET_BYTES } from '../remote/remote.ts';
+import { type PutOptions, REPLACED_BY_THEN_MS, type Remote, SMALL_GET_BYTES } from '../remote/remote.ts';
 import { CALLS_AT_ONCE, concurrently } from './concurrently.ts';
 import { BACKUPS_PREFIX, CHECKPOINTS_PREFIX, type Repository } from './repository.ts';
 
@@ -39,9 +39,16 @@ export function readBackup(repository: Repository, id: string): Promise<BackupHe
   return readHeader(repository, 'complete', id);
 }
 
-/** Order 4: the last of a backup's objects, put when all it refers to is durable. */
-export function putBackup(repository: Repository, header: BackupHeader): Promise<void> {
-  return putHeader(repository, 'complete', header);
+/**
+ * Order 4: the last of a backup's objects, put when all it refers to is durable.
+ * @param beforeNaming waited for before it is one: until then it may be sent beside what it refers to
+ */
+export function putBackup(
+  repository: Repository,
+  header: BackupHeader,
+  beforeNaming?: () => Promise<void>,
+): Promise<void> {
+  return putHeader(repository, 'complete', header, beforeNaming && { beforeNaming });
 }
 
 /**
@@ -144,8 +151,13 @@ async function getHeader(remote: Remote, name: string): Promise<Buffer | null> {
   return start === null || start.length < SMALL_GET_BYTES ? start : remote.get(name);
 }
 
-async function putHeader({ remote, keys }: Repository, state: State, header: BackupHeader): Promise<void> {
+async function putHeader(
+  { remote, keys }: Repository,
+  state: State,
+  header: BackupHeader,
+  options?: PutOptions,
+): Promise<void> {
   const { prefix, kind } = PLACES[state];
   const name = `${prefix}${header.backupId}`;
-  await remote.put(name, sealObject(keys, kind, name, encodeBackupHeader(header)));
+  await remote.put(name, sealObject(keys, kind, name, encodeBackupHeader(header)), options);
 }

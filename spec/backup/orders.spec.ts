@@ -38,8 +38,12 @@ function watchedRemote({ objects }: Machine, look: (change: Change) => Promise<v
   return {
     ...remote,
     async put(name, bytes, options) {
-      await look({ verb: 'put', name, when: 'before', bytes });
-      await remote.put(name, bytes, options);
+      // What has no name yet is no object.
+      const beforeNaming = async () => {
+        await options?.beforeNaming?.();
+        await look({ verb: 'put', name, when: 'before', bytes });
+      };
+      await remote.put(name, bytes, { ...options, beforeNaming });
       await look({ verb: 'put', name, when: 'after', bytes });
     },
     async remove(name) {

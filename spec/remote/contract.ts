@@ -89,6 +89,52 @@ export function remoteContract(
     assert.equal(await names(remote, ''), ['backups/x']);
   });
 
+  promise('gives an object its name when it may have it, and not before', async (remote) => {
+    const { promise: allowed, resolve: allow } = Promise.withResolvers<void>();
+    const asked = Promise.withResolvers<void>();
+    const bytes = randomBytes(100_000);
+    const put = remote.put('backups/x', bytes, {
+      beforeNaming() {
+        asked.resolve();
+        return allowed;
+      },
+    });
+    await asked.promise;
+    assert.is(await remote.stat('backups/x'), null);
+    assert.is(await remote.get('backups/x'), null);
+    assert.equal(await names(remote, ''), []);
+    allow();
+    await put;
+    assert.ok((await remote.get('backups/x'))?.equals(bytes));
+    assert.equal(await names(remote, `${TEMPORARY_FOLDER}/`), []);
+  });
+
+  promise('leaves nothing of an object that may not have its name, and says why', async (remote) => {
+    await remote.put('backups/x', Buffer.from('the one before'));
+    const reason = new Error('the one before is better');
+    const beforeNaming = async () => {
+      throw reason;
+    };
+    const failure = await remote
+      .put('backups/x', randomBytes(100_000), { beforeNaming })
+      .catch((error) => error);
+    assert.is(failure, reason);
+    assert.is((await remote.get('backups/x'))?.toString(), 'the one before');
+    assert.equal(await names(remote, `${TEMPORARY_FOLDER}/`), []);
+  });
+
+  promise('puts others while any number wait for their names', async (remote) => {
+    const { promise: allowed, resolve: allow } = Promise.withResolvers<void>();
+    const waiting = Array.from({ length: 12 }, (_, n) =>
+      remote.put(`waiting/${n}`, randomBytes(1000), { beforeNaming: () => allowed }),
+    );
+    for (let n = 0; n < 12; n += 1) await remote.put(`done/${n}`, randomBytes(1000));
+    assert.is((await names(remote, '')).length, 12);
+    allow();
+    await Promise.all(waiting);
+    assert.is((await names(remote, '')).length, 24);
+  });
+
   const showsEither = async (remote: Remote) => {
     const [old, young] = [Buffer.alloc(30_000, 1), Buffer.alloc(50_000, 2)];
     await remote.put('index/x', old);

@@ -25,18 +25,25 @@ export interface PutPlace {
 export async function putFile(
   channel: SftpChannel,
   doing: string,
-  { temporary, path, folders }: PutPlace,
+  place: PutPlace,
   bytes: Uint8Array,
   options: PutOptions,
 ): Promise<void> {
+  await fillTemporary(channel, doing, place, bytes, options);
+  await nameTemporary(channel, doing, place, bytes.length);
+}
+
+/** The first half of a put: the object is whole and durable, under its temporary name. When it fails nothing is left. */
+export async function fillTemporary(
+  channel: SftpChannel,
+  doing: string,
+  place: PutPlace,
+  bytes: Uint8Array,
+  options: PutOptions,
+): Promise<void> {
+  const { temporary, folders } = place;
+  const { needed, mayMake } = foldersOf(place);
   const state = { closed: false };
-  const folder = posix.dirname(path);
-  const root = posix.dirname(posix.dirname(temporary));
-  const below = [posix.dirname(temporary), posix.dirname(folder), folder];
-  const needed = below.filter((one) => one.length > root.length);
-  // The first put may be that of a new repository.
-  const isNew = folders.size === 0;
-  const mayMake = (one: string) => isNew || one.length > root.length;
   let handle: Buffer | null = null;
   try {
     makeAhead(
@@ -52,14 +59,42 @@ export async function putFile(
       throw new RemoteError(`${doing}: ${reason}`, { retryable: true });
     }
     options.signal?.throwIfAborted();
-    // Second order: only now, whole and durable, does it get its name.
-    await inFolder(channel, folder, mayMake, () => replace(channel, temporary, path));
-    for (const one of needed) folders.add(one);
   } catch (error) {
     const failure = await explain(channel, doing, posix.dirname(temporary), bytes.length, error);
     if (handle !== null) await clear(channel, state.closed ? null : handle, temporary);
     throw failure;
   }
+}
+
+/** The second half: it gets its name, or is removed. @param sizeBytes the object's */
+export async function nameTemporary(
+  channel: SftpChannel,
+  doing: string,
+  place: PutPlace,
+  sizeBytes: number,
+): Promise<void> {
+  const { temporary, path, folders } = place;
+  const { needed, mayMake } = foldersOf(place);
+  try {
+    // Second order: only now, whole and durable, does it get its name.
+    await inFolder(channel, posix.dirname(path), mayMake, () => replace(channel, temporary, path));
+    for (const one of needed) folders.add(one);
+  } catch (error) {
+    const failure = await explain(channel, doing, posix.dirname(temporary), sizeBytes, error);
+    await clear(channel, null, temporary);
+    throw failure;
+  }
+}
+
+/** The folders of a put below the repository's, those above first, and which may be made. */
+function foldersOf({ temporary, path, folders }: PutPlace) {
+  const folder = posix.dirname(path);
+  const root = posix.dirname(posix.dirname(temporary));
+  const below = [posix.dirname(temporary), posix.dirname(folder), folder];
+  const needed = below.filter((one) => one.length > root.length);
+  // The first put may be that of a new repository.
+  const isNew = folders.size === 0;
+  return { needed, mayMake: (one: string) => isNew || one.length > root.length };
 }
 
 /** @returns `null` when absent or no file. */
