@@ -21,6 +21,9 @@ import { folderOf, type Parts } from './parts.ts';
 import { clearWay, lookAt, type PlaceDeps } from './place.ts';
 import type { Tally } from './tally.ts';
 
+/** Thousands of files are passed to a thread at once, with their paths: those that are longer are written one by one. */
+const WHOLE_PATH_BYTES = 1024;
+
 export interface FileDeps extends PlaceDeps {
   readonly plan: RestorePlan;
   readonly parts: Parts;
@@ -128,7 +131,7 @@ async function collect(entry: RestoreEntry, old: number | null, deps: FileDeps):
         await pause();
         continue;
       }
-      if (piece.isWhole && part === null && entry.link === null) {
+      if (piece.isWhole && part === null && entry.link === null && entry.path.length <= WHOLE_PATH_BYTES) {
         opener.begin();
         return addWhole(plan, id, location, entry.id);
       }

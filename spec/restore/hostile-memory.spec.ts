@@ -293,4 +293,29 @@ bombs('with a path of thirty thousand folders has it made, or loses that entry a
   }),
 );
 
+bombs('with very many files in a path of thirty thousand folders restores them a few at a time', () =>
+  withEvil((evil) => {
+    const deep = `/a${'/a'.repeat(30_000)}`;
+    const contents = Array.from({ length: 1500 }, (_, n) => evilChunk(Buffer.from(`content ${n}`)));
+    const lines = contents.map(({ id, size }, n) =>
+      lineOf({
+        type: 'file',
+        path: Buffer.from(`${deep}/${String(n).padStart(4, '0')}`),
+        size,
+        link: null,
+        chunks: id,
+      }),
+    );
+    const manifest = Array.from({ length: 15 }, (_, n) =>
+      evilChunk(Buffer.concat(lines.slice(n * 100, (n + 1) * 100))),
+    );
+    evil.putIndex(evil.putPack(...contents, ...manifest));
+    evil.putHeader(manifest);
+    const { error, said, peakMiB } = evil.do('restore');
+    execFileSync('rm', ['-rf', join(evil.folder, 'target')]); // Node's own cannot
+    assert.equal([error, said], [null, []]);
+    assert.ok(peakMiB < MOST_MIB, `${peakMiB} MiB`);
+  }),
+);
+
 bombs.run();
