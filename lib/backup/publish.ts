@@ -48,17 +48,22 @@ export async function publish(facts: BackupFacts, deps: PublishDeps): Promise<Ba
     throw new Error(`publish backup ${run.backupId}: a file is still to be uploaded`);
   }
   const header = await describe('complete', facts, deps);
-  const freeing = prepareFor(header, facts, deps);
-  freeing.catch(() => {}); // the put tells of it
+  const preparing = prepareFor(header, facts, deps);
+  const abandon = new AbortController();
+  preparing.catch((error: unknown) => abandon.abort(error));
   // Over a long line it is sent meanwhile; its name it gets when all it refers to is durable, and the name is its own.
   try {
-    await putBackup(repository, header, async () => {
-      if ((await freeing) !== header.backupId) throw TAKEN;
+    await putBackup(repository, header, {
+      signal: abandon.signal,
+      async beforeNaming() {
+        if ((await preparing) !== header.backupId) throw TAKEN;
+      },
     });
     return header;
   } catch (error) {
+    const backupId = await preparing; // nothing goes on behind who is told, and its own failure is the one to tell
     if (error !== TAKEN) throw error;
-    const other = { ...header, backupId: await freeing };
+    const other = { ...header, backupId };
     await putBackup(repository, other);
     return other;
   }

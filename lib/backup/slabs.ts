@@ -117,7 +117,8 @@ export function createSlabMemory({ keys, takeBuffer, compress, isAhead }: SlabDe
         yield before;
         // The thread that packs shall not wait for a whole one.
         const isEnough = memory.used >= memory.bytes.length / 3 || items.length >= ENOUGH_ITEMS;
-        if (item.type !== 'end' || !isEnough) continue;
+        const isOver = item.type === 'end' || item.type === 'failed';
+        if (!isOver || !isEnough) continue;
         memory.renew(memory.bytes.length); // nothing behind is read already
         yield full;
         full = null;

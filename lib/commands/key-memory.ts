@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { encodeKeyName, parseKeyName } from '../format/key-file.ts';
+import { encodeKeyName, KDF_PARAMETERS, type KdfParameters, parseKeyName } from '../format/key-file.ts';
 import type { KeyMemory } from '../repository/open.ts';
 
 /**
@@ -12,7 +12,7 @@ export function keyMemory(cacheFolder: string, url: string): KeyMemory {
   const file = join(cacheFolder, 'keys', `${hash('sha256', url).slice(0, 16)}.json`);
   const read = (): Buffer | null => {
     try {
-      return readFileSync(file);
+      return readSmallFile(file);
     } catch {
       return null;
     }
@@ -21,7 +21,9 @@ export function keyMemory(cacheFolder: string, url: string): KeyMemory {
     recall() {
       try {
         const bytes = read();
-        return bytes === null ? null : parseKeyName(bytes);
+        const key = bytes === null ? null : parseKeyName(bytes);
+        // What somebody else put there must not cost more than what was.
+        return key !== null && isAsDear(key.kdf.parameters) ? key : null;
       } catch {
         return null; // half of it was written, or somebody else's hand was in it
       }
@@ -37,4 +39,25 @@ export function keyMemory(cacheFolder: string, url: string): KeyMemory {
       }
     },
   };
+}
+
+const MOST_BYTES = 4096;
+const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
+
+/** @throws Error when it is no file, or no small one: a pipe would be waited for */
+function readSmallFile(file: string): Buffer {
+  const descriptor = openSync(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    const stats = fstatSync(descriptor);
+    if (!stats.isFile() || stats.size > MOST_BYTES) throw new Error('it is not what was written');
+    return readFileSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function isAsDear({ memoryKib, passes, lanes }: KdfParameters): boolean {
+  return (
+    memoryKib <= KDF_PARAMETERS.memoryKib && passes <= KDF_PARAMETERS.passes && lanes <= KDF_PARAMETERS.lanes
+  );
 }

@@ -3,6 +3,8 @@ import { bytesField, Fields } from './fields.ts';
 import { CHUNK_ID_BYTES } from './keys.ts';
 import { findPathFault, liesUnder, MAX_PATH_BYTES } from './path.ts';
 
+/** One more with each change of what entries become in a manifest, or of how that is cut: those that are remembered are made anew. */
+export const MANIFEST_EDITION = 1;
 export const MAX_LINE_BYTES = 256 * 1024 * 1024;
 const MAX_PIECES = 1024;
 /** About 7 TB of a file; their ids in base64 fill nearly the whole of a line. */

@@ -1,4 +1,6 @@
 import { hash } from 'node:crypto';
+import { sql } from 'kysely';
+import { MANIFEST_EDITION } from '../format/manifest.ts';
 import type { Journal } from './database.ts';
 import type { Run } from './runs.ts';
 import { statement } from './statement.ts';
@@ -17,7 +19,7 @@ export interface Manifest {
 const addChange = statement<{ sourceSet: number }>()((db, p) =>
   db
     .updateTable('source_set')
-    .set(({ eb }) => ({ changes: eb('changes', '+', 1) }))
+    .set({ changes: sql`random() >> 11` /* 53 bits: a number of JavaScript's */ })
     .where('id', '=', p.sourceSet),
 );
 
@@ -30,7 +32,10 @@ const selectChanges = statement<{ sourceSet: number }>()((db, p) =>
   db.selectFrom('source_set').select('changes').where('id', '=', p.sourceSet),
 );
 
-/** @returns a number that grows with each change of the entries that are uploaded */
+/**
+ * @returns a number that is another after each change of the entries that are uploaded. One that grew would come back where a
+ * page of the journal did.
+ */
 export function changesOf(journal: Journal, { sourceSet }: Pick<Run, 'sourceSet'>): number {
   return selectChanges(journal).get({ sourceSet })!.changes;
 }
@@ -82,5 +87,8 @@ export function rememberedManifest(journal: Journal, run: Run): Manifest | null 
 }
 
 function sha256Of({ changes, size, files, folders, bytes, chunks }: ManifestRow): string {
-  return hash('sha256', [changes, size, files, folders, bytes, chunks.toString('hex')].join());
+  return hash(
+    'sha256',
+    [MANIFEST_EDITION, changes, size, files, folders, bytes, chunks.toString('hex')].join(),
+  );
 }

@@ -9,7 +9,7 @@ export interface Schema {
     repository: number;
     match_key: Buffer;
     source_paths: Buffer;
-    /** How often its entries that are uploaded, or one of them, have changed. */
+    /** Another number after each change of its entries that are uploaded, or of one of them. */
     changes: Generated<number>;
   };
   run: RunTable;
@@ -17,7 +17,7 @@ export interface Schema {
   claim: { id: Generated<number>; uuid: string; run: number | null; taken_over: 0 | 1 };
   abandoned: { backup_id: string };
   entry: EntryTable;
-  /** As the entries were after so many changes; `sha256` is of all the rest. */
+  /** As the entries were while `changes` was the source set's; `sha256` is of all the rest. */
   manifest: {
     source_set: number;
     changes: number;

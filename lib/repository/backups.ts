@@ -41,14 +41,10 @@ export function readBackup(repository: Repository, id: string): Promise<BackupHe
 
 /**
  * Order 4: the last of a backup's objects, put when all it refers to is durable.
- * @param beforeNaming waited for before it is one: until then it may be sent beside what it refers to
+ * @param options `beforeNaming` lets it be sent beside what it refers to
  */
-export function putBackup(
-  repository: Repository,
-  header: BackupHeader,
-  beforeNaming?: () => Promise<void>,
-): Promise<void> {
-  return putHeader(repository, 'complete', header, beforeNaming && { beforeNaming });
+export function putBackup(repository: Repository, header: BackupHeader, options?: PutOptions): Promise<void> {
+  return putHeader(repository, 'complete', header, options);
 }
 
 /**

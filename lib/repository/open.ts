@@ -60,7 +60,10 @@ export async function openRepository(
   const open = (files: KeyFiles) => findMasterKey(remote, files, attempt);
   const { master, key } = await (recalled === null
     ? open(likely)
-    : open(likely).catch(async () => open(await readKeyFiles(remote, remote.list(KEYS_PREFIX)))));
+    : open(likely).catch(async (error: unknown) => {
+        if (!(error instanceof SkylockError)) throw error;
+        return open(await readKeyFiles(remote, remote.list(KEYS_PREFIX))); // it was the wrong one, or is gone
+      }));
   const keys = repositoryKeys(master);
   verifyRepositoryConfig(config, keys);
   memory?.keep(key);

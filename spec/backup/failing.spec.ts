@@ -1,8 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { InterruptedError, RemoteError } from '../../lib/errors.ts';
 import { memoryRemote } from '../../lib/remote/memory.ts';
-import { seededBytes } from '../format/fixtures.ts';
+import type { Remote } from '../../lib/remote/remote.ts';
+import { withRetry } from '../../lib/remote/retry.ts';
+import { assertRejects, seededBytes } from '../format/fixtures.ts';
 import { type FailingRemote, type Failure, failingRemote, type Verb } from '../helpers/failing-remote.ts';
 import {
   assertHolds,
@@ -182,3 +185,61 @@ for (const { call, name } of PUTS) {
 }
 
 interrupted.run();
+
+const publishing = suite('a backup whose header is sent beside its indexes');
+
+publishing('puts nothing any more once it has failed', async () => {
+  await withMachine(async (machine) => {
+    writeTree(machine.source, { text: 'text' });
+    const remote = memoryRemote(machine.objects);
+    let indexes = 0;
+    const slow: Remote = {
+      ...remote,
+      async put(name, ...rest) {
+        if (name.startsWith('backups/')) throw new RemoteError(`put ${name}: no space`, { retryable: false });
+        if (name.startsWith('index/')) await sleep(50);
+        await remote.put(name, ...rest);
+        if (name.startsWith('index/')) indexes += 1;
+      },
+    };
+    await assertRejects(() => machine.backUp({ remote: slow }), RemoteError, /no space/);
+    assert.is(indexes, 1, 'the index was there before the failure was told');
+    const again = failingRemote(remote, []);
+    await machine.backUp({ remote: again });
+    assert.equal(
+      again.calls.filter((call) => /^put (packs|index)/.test(call)),
+      [],
+      'it is known',
+    );
+  });
+});
+
+publishing(
+  'tells why its indexes cannot be put, and does not try to send the header any longer',
+  async () => {
+    await withMachine(async (machine) => {
+      writeTree(machine.source, { text: 'text' });
+      const remote = memoryRemote(machine.objects);
+      let tries = 0;
+      const refusing: Remote = {
+        ...remote,
+        async put(name, bytes, options) {
+          if (name.startsWith('index/')) throw new RemoteError(`put ${name}: no space`, { retryable: false });
+          if (name.startsWith('backups/')) {
+            tries += 1;
+            throw new RemoteError(`put ${name}: the line was cut`, { retryable: true });
+          }
+          await remote.put(name, bytes, options);
+        },
+      };
+      const patient = withRetry(refusing, {
+        retryForMs: 600_000,
+        sleep: (_ms, signal) => sleep(20, undefined, { signal }),
+      });
+      await assertRejects(() => machine.backUp({ remote: patient }), RemoteError, /no space/);
+      assert.ok(tries < 10, `${tries} tries`);
+    });
+  },
+);
+
+publishing.run();

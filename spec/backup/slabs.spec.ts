@@ -195,6 +195,17 @@ slabs('are none where nothing was read', () => {
   assert.equal([...fill([])], []);
 });
 
+slabs('end where thousands of files fail', () => {
+  const { fill } = createSlabMemory(slabDeps(() => Buffer.alloc(SLAB)));
+  const read = function* (): Generator<ReadItem> {
+    for (let number = 0; number < 5000; number += 1) {
+      yield { type: 'failed', file: fileInHand(number), reason: 'input/output error' };
+    }
+  };
+  const counts = [...fill(read())].filter((slab) => slab !== null).map(({ items }) => items.length);
+  assert.equal(counts, [4096, 904]);
+});
+
 slabs('never wait for a file that fails', () => {
   const { fill } = createSlabMemory(slabDeps(() => Buffer.alloc(SLAB)));
   const failed: ReadItem = { type: 'failed', file: fileInHand(1), reason: 'input/output error' };

@@ -2,15 +2,20 @@ import { once } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Worker } from 'node:worker_threads';
+import { MessageChannel, type Worker } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { ThreadOptions } from '../../lib/backup/packer.ts';
 import { InterruptedError, SkylockError } from '../../lib/errors.ts';
+import { DATA_CHUNK_SIZES } from '../../lib/format/chunker.ts';
 import { memoryRemote } from '../../lib/remote/memory.ts';
 import type { Remote } from '../../lib/remote/remote.ts';
+import { startThread } from '../../lib/repository/thread.ts';
 import { assertRejects } from '../format/fixtures.ts';
 import { assertHolds, repositoryAt, withMachine } from '../helpers/scenario.ts';
+import { withFolder } from '../helpers/temporary.ts';
 import { writeTree } from '../helpers/tree.ts';
+import { KEYS } from './fixtures.ts';
 
 /** @returns how many threads were begun meanwhile */
 async function threadsFor(work: () => Promise<unknown>): Promise<number> {
@@ -62,6 +67,39 @@ test('touch nothing where another journal has come into the place of the one the
     );
     const { backupId } = await machine.backUp();
     await assertHolds(repositoryAt(memoryRemote(machine.objects)), backupId, [machine.source]);
+  });
+});
+
+test('tell what a person can do something about, and do not throw it as well', async () => {
+  await withFolder(async (folder) => {
+    for (const name of ['reader-thread', 'packer-thread']) {
+      const told: unknown[] = [];
+      const { port1, port2 } = new MessageChannel();
+      const { promise: ended, resolve } = Promise.withResolvers<Error>();
+      const workerData: ThreadOptions = {
+        journalFile: join(folder, 'journal.db'),
+        claim: 'of another journal',
+        journalRepository: 1,
+        sourceSet: 1,
+        master: KEYS.master,
+        chunkSizes: DATA_CHUNK_SIZES,
+        packBytes: 1000,
+        largestPackBytes: 1000,
+        packs: 1,
+        compressOverBytes: 0,
+        link: port1,
+      };
+      startThread(new URL(`../../lib/backup/${name}`, import.meta.url), {
+        workerData,
+        transfer: [port1],
+        youngGenerationMb: 8,
+        onAnswer: (answer) => told.push(answer),
+        onEnd: resolve,
+      });
+      assert.is((await ended).message, `${name} has ended`);
+      port2.close();
+      assert.match(JSON.stringify(told), /^\[{"type":"failed","message":"use journal .*another one has come/);
+    }
   });
 });
 

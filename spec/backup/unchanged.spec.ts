@@ -123,6 +123,17 @@ const CHANGES: Readonly<Record<string, (machine: Machine, backupId: string) => u
       sqlite.prepare(put).run(remembered);
     });
   },
+  'the number of changes as it was at another moment': async (machine) => {
+    const changes = () =>
+      machine.withJournal(({ sqlite }) => sqlite.prepare('SELECT changes FROM source_set').pluck().get());
+    const before = await changes();
+    chmodSync(join(machine.source, 'm/3'), 0o604);
+    await machine.backUp();
+    await machine.withJournal(({ sqlite }) =>
+      sqlite.prepare('UPDATE source_set SET changes = ?').run(before),
+    );
+    chmodSync(join(machine.source, 'm/3'), 0o606); // as many changes as then
+  },
   'a run between that was abandoned': async (machine) => {
     chmodSync(join(machine.source, 'm/3'), 0o604);
     writeFileSync(join(machine.source, 'm/5'), 'other');

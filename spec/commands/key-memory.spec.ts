@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -41,6 +42,7 @@ memory('that is damaged, or asks for more than is sound, is not believed', () =>
     for (const wrong of [
       { ...kept, name: '../packs/x.json' },
       { ...kept, kdf: { ...kept.kdf, memory_kib: 2 ** 30 } },
+      { ...kept, kdf: { ...kept.kdf, passes: KDF_PARAMETERS.passes + 1 } },
       { ...kept, kdf: null },
     ]) {
       writeFileSync(file, JSON.stringify(wrong));
@@ -52,6 +54,18 @@ memory('that is damaged, or asks for more than is sound, is not believed', () =>
     assert.is(keyMemory(folder, URL).recall(), null);
     keyMemory(folder, URL).keep(KEY);
     assert.equal(keyMemory(folder, URL).recall(), KEY);
+  }),
+);
+
+memory('is not waited for where a pipe lies in its place, nor read where it is large', () =>
+  withFolder(async (folder) => {
+    keyMemory(folder, URL).keep(KEY);
+    const file = join(folder, 'keys', readdirSync(join(folder, 'keys'))[0]!);
+    writeFileSync(file, readFileSync(file, 'utf8') + ' '.repeat(5000));
+    assert.is(keyMemory(folder, URL).recall(), null);
+    rmSync(file);
+    execFileSync('mkfifo', [file]);
+    assert.is(keyMemory(folder, URL).recall(), null);
   }),
 );
 
