@@ -139,20 +139,35 @@ function createFolders(root: Folder, realPath: (path: string) => string) {
     close() {
       for (const folder of held.values()) leave(folder);
       held.clear();
+      last = null;
     },
   };
 }
 
 function enterOrMake(at: string, realPath: string): Folder {
   try {
+    return enterUnlessInTheWay(at, realPath);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+  }
+  try {
+    mkdirSync(bytes(at), MODE);
+  } catch (error) {
+    // Another thread was quicker, or somebody else was: what it is shows when it is entered.
+    if (systemErrorCode(error) !== 'EEXIST') throw error;
+  }
+  return enterUnlessInTheWay(at, realPath);
+}
+
+/** @throws EntryError when it is no folder */
+function enterUnlessInTheWay(at: string, realPath: string): Folder {
+  try {
     return enter(at);
   } catch (error) {
     const code = systemErrorCode(error);
     if (code === 'ENOTDIR' || code === 'ELOOP') throw inTheWay(at, realPath);
-    if (code !== 'ENOENT') throw error;
+    throw error;
   }
-  mkdirSync(bytes(at), MODE);
-  return enter(at);
 }
 
 /** @throws ENOTDIR when it is anything else, a symlink to a folder included */

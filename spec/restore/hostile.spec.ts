@@ -1,4 +1,4 @@
-import {
+import fs, {
   existsSync,
   lstatSync,
   mkdirSync,
@@ -8,11 +8,13 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DamagedError, SkylockError } from '../../lib/errors.ts';
 import type { Entry } from '../../lib/format/manifest.ts';
+import { EntryError } from '../../lib/restore/failure.ts';
 import type { Overwrite } from '../../lib/restore/place.ts';
 import { bytes, openTarget } from '../../lib/restore/target.ts';
 import { withFolder } from '../helpers/temporary.ts';
@@ -164,6 +166,48 @@ target('holds few folders open, and closes them all', () =>
     assert.ok(open() - before < 100, `${open() - before} more are open`);
     opened.close();
     assert.is(open(), before);
+  }),
+);
+
+/** Somebody else does this each time just before a folder is made. */
+function whileRacing(forestall: (path: fs.PathLike) => void, use: () => void): void {
+  const { mkdirSync: make } = fs;
+  fs.mkdirSync = ((path: fs.PathLike, mode: fs.Mode) => {
+    forestall(path);
+    return make(path, mode);
+  }) as typeof fs.mkdirSync;
+  syncBuiltinESMExports();
+  try {
+    use();
+  } finally {
+    fs.mkdirSync = make;
+    syncBuiltinESMExports();
+  }
+}
+
+target('uses a folder on the way that another thread has made meanwhile', () =>
+  withFolder(async (path) => {
+    const opened = openTarget(path);
+    const { mkdirSync: make } = fs;
+    whileRacing(make, () => writeFileSync(opened.at('/a/b/c'), 'x'));
+    assert.is(readFileSync(join(path, 'a/b/c'), 'utf8'), 'x');
+    opened.close();
+  }),
+);
+
+target('does not enter a symlink that was put meanwhile where a folder was to be made', () =>
+  withFolder(async (path) => {
+    const opened = openTarget(path);
+    whileRacing(
+      (at) => symlinkSync('/', at),
+      () =>
+        assert.throws(
+          () => opened.at('/a/b/c'),
+          (error: unknown) =>
+            error instanceof EntryError && error.message.endsWith(`in the way at ${path}/a`),
+        ),
+    );
+    opened.close();
   }),
 );
 
