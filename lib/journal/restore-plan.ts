@@ -92,8 +92,9 @@ const TABLES = `
 `;
 
 /**
- * `chosen`: not looked at yet, or a file that is written in one go and no other entry asks about · `waiting`: for chunks, for the file it is a link to, or (a folder) for the end, when its
- * attributes are set · `right`: nothing is left to do · `failed`: told to the person
+ * `chosen`: not looked at yet, or a file that waits for the one chunk it consists of, or has got it · `waiting`: for
+ * chunks, for the file it is a link to, or (a folder) for the end, when its attributes are set · `right`: nothing is left
+ * to do; of files that are written, only those with further names are marked so · `failed`: told to the person
  */
 export type EntryState = 'chosen' | 'waiting' | 'right' | 'failed';
 

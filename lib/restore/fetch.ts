@@ -54,7 +54,7 @@ async function* openFrames(
 ): AsyncGenerator<Opened<WantedFrame>[]> {
   const options = { signal, onFetched: tally.fetched };
   for await (const span of fetchSpans(repository, pack, frames, options)) {
-    if (span.bytes !== null) yield* opener.open(span);
+    if (span.bytes !== null) yield* opener.open(span, signal);
     else yield span.frames.map((frame) => ({ frame, chunk: null, damage: span.damage, written: null }));
   }
 }

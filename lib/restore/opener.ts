@@ -3,6 +3,7 @@ import { CHUNK_ID_BYTES, type MasterKey } from '../format/keys.ts';
 import { type Arrivals, bufferOf, createArrivals } from '../repository/arrivals.ts';
 import { type Frame, free, type OpenedFrame, type SealedSpan } from '../repository/chunks.ts';
 import { startThread } from '../repository/thread.ts';
+import { abortable } from '../waiting.ts';
 import { EntryError } from './failure.ts';
 import type { FileToWrite } from './part-files.ts';
 import type { Overwrite } from './place.ts';
@@ -19,8 +20,12 @@ export interface Opener {
    * Opens the frames of a stretch of a pack.
    * @param span its bytes are a thread's from here on, until all of it was asked for or the thread ends
    * @returns what became of the frames, in their order, some at a time; chunks are good until the next ones are asked for
+   * @throws the signal's reason, without waiting for what the thread is at
    */
-  open<F extends FrameToOpen>(span: SealedSpan<F>): AsyncGenerator<Opened<F>[], void, void>;
+  open<F extends FrameToOpen>(
+    span: SealedSpan<F>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Opened<F>[], void, void>;
   /** What was begun is done to its end. */
   stop(): Promise<void>;
 }
@@ -107,10 +112,10 @@ export function createOpener(options: OpenerOptions, count: number = THREADS): O
   };
   return {
     begin: () => void threads(),
-    open: (span) =>
+    open: (span, signal) =>
       threads()
         .reduce((least, one) => (one.spans() < least.spans() ? one : least))
-        .open(span),
+        .open(span, signal),
     stop: async () => void (await Promise.all((started ?? []).map((thread) => thread.stop()))),
   };
 }
@@ -138,7 +143,7 @@ function startOpener(options: OpenerOptions): OpenerThread {
   return {
     spans: () => inboxes.size,
 
-    async *open<F extends FrameToOpen>(span: SealedSpan<F>) {
+    async *open<F extends FrameToOpen>(span: SealedSpan<F>, signal?: AbortSignal) {
       if (broken) throw broken;
       spans += 1;
       const number = spans;
@@ -149,7 +154,7 @@ function startOpener(options: OpenerOptions): OpenerThread {
         tell({ type: 'span', number, span: passed }, [passed.bytes.buffer as ArrayBuffer]);
         tell({ type: 'more', number });
         for (let done = 0; done < span.frames.length; ) {
-          await inbox.wait();
+          await abortable(() => inbox.wait(), signal);
           const answer = inbox.take()!;
           if (answer instanceof Error) throw answer;
           tell({ type: 'more', number }); // the next ones are opened while these are used

@@ -20,7 +20,7 @@ const SIZES = [1, 0, 1000, 512 * 1024 - 1001, 512 * 1024, 3, 700_000, 512 * 1024
 /** A pack of such chunks, as the remote would give all of it. */
 function sealed(chunks: readonly Buffer[], ids = chunks.map((chunk) => chunkId(keys, chunk))) {
   const total = chunks.reduce((sum, { length }) => sum + length, 0);
-  const builder = createPackBuilder(keys, Buffer.allocUnsafeSlow(total + 100_000));
+  const builder = createPackBuilder(keys, Buffer.allocUnsafeSlow(total + 200 * chunks.length + 100_000));
   chunks.forEach((chunk, index) => {
     builder.add(ids[index]!, 0, chunk);
   });
@@ -231,6 +231,30 @@ opener('says of each file why it was not written, and leaves nothing of it', () 
     assert.match(damaged!.damage!.message, /its bytes have changed$/);
     assert.equal(readdirSync(folder).sort(), ['first', 'last', 'taken']);
     assert.is(readFileSync(join(folder, 'taken'), 'utf8'), 'what was there');
+  }),
+);
+
+opener('gives some of many tiny files before it has written all, and those behind them afterwards', () =>
+  withTarget(async ({ opener, folder }) => {
+    const count = 5000; // 64 kB, which no machine writes as files in the time one answer has
+    const span = sealedFiles(Array.from({ length: count }, (_, n) => [`/${n}`, Buffer.from(`content ${n}`)]));
+    const lots = (await Array.fromAsync(opener.open(span))).map(({ length }) => length);
+    assert.ok(lots[0]! < count, `${lots}`);
+    assert.is(
+      lots.reduce((sum, length) => sum + length, 0),
+      count,
+    );
+    assert.is(readdirSync(folder).length, count);
+  }),
+);
+
+opener('does not wait for its thread when it is to stop', () =>
+  withOpener(async (opener) => {
+    const stop = new AbortController();
+    const reading = opener.open(sealed([Buffer.from('one')])(), stop.signal).next();
+    stop.abort(); // before the thread can have answered: it has not begun
+    const error = await reading.catch((thrown: unknown) => thrown);
+    assert.is(error, stop.signal.reason);
   }),
 );
 
