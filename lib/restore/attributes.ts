@@ -23,6 +23,8 @@ export interface Attributes {
   readonly mtimeUs: number;
 }
 
+/** Nobody else reads a file that is not whole. */
+export const PART_MODE = 0o600;
 const SET_ID_BITS = 0o6000;
 
 /** The system calls for one kind of reference to a file. */
@@ -53,10 +55,20 @@ export function setSymlinkAttributes(path: Buffer, wanted: Attributes, asRoot: b
 
 /** Of a FIFO or a device, which is not opened. */
 export function setSpecialAttributes(path: Buffer, wanted: Attributes, asRoot: boolean): string | null {
-  if (!CAN_HOLD) return set(BY_PATH, path, wanted, asRoot);
+  return holding(path, (held) => set(BY_PATH, held, wanted, asRoot));
+}
+
+/** Of a file that its owner may not be allowed to open. */
+export function setPartMode(path: Buffer): void {
+  holding(path, (held) => chmodSync(held, PART_MODE));
+}
+
+/** @param use is given a name of what lies there, which is followed nowhere else */
+function holding<T>(path: Buffer, use: (held: Buffer) => T): T {
+  if (!CAN_HOLD) return use(path);
   const fd = openSync(path, O_PATH | constants.O_NOFOLLOW);
   try {
-    return set(BY_PATH, Buffer.from(`/proc/self/fd/${fd}`), wanted, asRoot);
+    return use(Buffer.from(`/proc/self/fd/${fd}`));
   } finally {
     closeSync(fd);
   }

@@ -1,5 +1,5 @@
 import { closeSync, constants, ftruncateSync, openSync, unlinkSync } from 'node:fs';
-import { type Attributes, setFileAttributes } from './attributes.ts';
+import { type Attributes, PART_MODE, setFileAttributes } from './attributes.ts';
 import { HOLE_BYTES, writeChunkSync } from './holes.ts';
 import { partKey, partName } from './part-name.ts';
 import { moveIntoPlace, type Overwrite } from './place.ts';
@@ -55,9 +55,15 @@ export function createPartFiles({ target, overwrite, asRoot, tag }: PartFileOpti
     at,
 
     create({ path, size }) {
-      const fd = openSync(at(path), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, 0o600);
-      // A hole at the end is not written either.
-      if (size >= HOLE_BYTES) ftruncateSync(fd, size);
+      const fd = openSync(at(path), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, PART_MODE);
+      try {
+        // A hole at the end is not written either.
+        if (size >= HOLE_BYTES) ftruncateSync(fd, size);
+      } catch (error) {
+        closeSync(fd);
+        files.remove(path);
+        throw error;
+      }
       return fd;
     },
 

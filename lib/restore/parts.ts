@@ -12,6 +12,7 @@ import { systemErrorCode } from '../errors.ts';
 import { claimLeftovers, noteFolder, noteLeftover } from '../journal/restore-leftovers.ts';
 import { countPiece, notePart, type PlannedPiece, partOf } from '../journal/restore-pieces.ts';
 import { type RestoreEntry, type RestorePlan, setState } from '../journal/restore-plan.ts';
+import { setPartMode } from './attributes.ts';
 import { writeChunk } from './holes.ts';
 import { ownName, type PartFiles } from './part-files.ts';
 import { isAbandoned, parsePartName, partKey } from './part-name.ts';
@@ -156,6 +157,8 @@ export function createParts({ plan, target, tally, files, userId, tag }: PartsDe
       for (const other of others) unlinkSync(target.at(path, other));
       if (name === undefined) return null;
       renameSync(target.at(path, name), files.at(entry.path));
+      // A restore that was killed just before it moved the file has left it with the mode the file was to have.
+      setPartMode(files.at(entry.path));
       const fd = openSync(files.at(entry.path), O_RDWR | O_NOFOLLOW);
       ftruncateSync(fd, entry.size);
       return fd;

@@ -1,9 +1,11 @@
-import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openLocal } from '../../lib/remote/local.ts';
+import { partKey, partName } from '../../lib/restore/part-name.ts';
+import { NOBODY_ID } from '../helpers/privileges.ts';
 import { file, folder, noise, restoreInto, type Stored, store, withBench } from './fixtures.ts';
 import { assertRestored } from './tree.ts';
 
@@ -57,6 +59,27 @@ killed('at any moment leaves what the next one goes on with, and nothing else', 
       kills += 1;
     }
     assert.ok(kills >= 5, `${kills} kills`);
+  }),
+);
+
+killed('just before it moved a file into place goes on with it, though its mode allows no writing', () =>
+  withBench(async (bench) => {
+    const chunks = ['a', 'b'].map((seed) => noise(50_000, seed));
+    const stored = [folder('/s'), file('/s/a', chunks, { mode: 0o400 })];
+    const { backupId } = await store(bench, stored);
+    const local = await openLocal(join(bench.folder, 'repository'), { temporaryToken: 'spec' });
+    for (const [name, bytes] of bench.remote.objects) await local.put(name, bytes);
+    const target = join(bench.folder, 'target');
+    mkdirSync(join(target, 's'), { recursive: true });
+    const part = join(target, 's', partName(partKey('a'), '999999999-00000000'));
+    writeFileSync(part, chunks[0]!, { mode: 0o400 });
+    // Root may write whatever the mode.
+    const user = process.getuid!() === 0 ? { uid: NOBODY_ID, gid: NOBODY_ID } : {};
+    if (user.uid !== undefined) execFileSync('chown', ['-R', `${user.uid}:${user.gid}`, bench.folder]);
+    const args = ['--disable-warning=ExperimentalWarning', PROCESS, bench.folder, backupId, target, '0'];
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', ...user });
+    assert.is(status, 0, stderr);
+    assertRestored(target, stored);
   }),
 );
 
