@@ -11,6 +11,8 @@ import { type Bench, file, folder, noise, restoreInto, type Stored, store, withB
 import { assertRestored } from './tree.ts';
 
 const SHARED = noise(40_000, 'shared');
+/** All of a file that nobody else needs. */
+const WHOLE = noise(40_000, 'whole');
 const STORED: readonly Stored[] = [
   folder('/s'),
   file('/s/1', [noise(40_000, '1'), SHARED]),
@@ -18,7 +20,9 @@ const STORED: readonly Stored[] = [
   file('/s/3', [noise(40_000, '3')], { link: '1:1' }),
   file('/s/4', [noise(40_000, '3')], { link: '1:1' }),
   file('/s/5', [noise(40_000, '5'), noise(40_000, '6')]),
+  file('/s/6', WHOLE),
 ];
+const FILES = STORED.length - 1;
 
 /** Where the pack that holds the chunk lies on the remote. */
 function packOf({ repository, journal, journalRepository }: Bench, chunk: Buffer): string {
@@ -39,7 +43,7 @@ async function damageAndRestore(
     const { events, failures, files } = await restoreInto(bench, backup);
     const failed = events.filter((event) => event.type === 'entry_failed');
     assert.is(failures, failed.length);
-    assert.is(files, 5 - failed.length);
+    assert.is(files, FILES - failed.length);
     const target = join(bench.folder, 'target');
     const names = failed.map(({ path }) => path.slice(target.length));
     assertRestored(
@@ -75,6 +79,12 @@ for (const [what, damage] of [
     assert.equal(failed, ['/s/1', '/s/2']);
     assert.ok(reason.includes(pack), reason);
   });
+
+  damaged(`whose pack ${what} names the file that is one chunk of it, and restores the others`, async () => {
+    const { failed, reason, pack } = await damageAndRestore(WHOLE, damage);
+    assert.equal(failed, ['/s/6']);
+    assert.ok(reason.includes(pack), reason);
+  });
 }
 
 damaged('names the links of a file that could not be restored too', async () => {
@@ -98,7 +108,7 @@ damaged('leaves no part file of what it could not restore', () =>
     const backup = await store(bench, STORED, { packBytes: 1000 });
     bench.remote.objects.delete(packOf(bench, noise(40_000, '6')));
     await restoreInto(bench, backup);
-    assert.equal(readdirSync(join(bench.folder, 'target/s')).sort(), ['1', '2', '3', '4']);
+    assert.equal(readdirSync(join(bench.folder, 'target/s')).sort(), ['1', '2', '3', '4', '6']);
   }),
 );
 

@@ -1,15 +1,19 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  chmodSync,
   linkSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { InterruptedError, RemoteError } from '../../lib/errors.ts';
@@ -139,6 +143,38 @@ interrupted('writes zeros over what a part file holds in their place', () =>
     writeFileSync(part, Buffer.alloc(440_001, 0xff), { mode: 0o600 });
     await restoreInto(bench, backup);
     assertRestored(join(bench.folder, 'target'), stored);
+  }),
+);
+
+interrupted('leaves a part of a file of one chunk, and what is wrong in it is replaced', () =>
+  withBench(async (bench) => {
+    const stored = [folder('/s'), file('/s/a', noise(1000))];
+    const backup = await store(bench, stored);
+    mkdirSync(join(bench.folder, 'target/s'), { recursive: true });
+    const part = join(bench.folder, 'target/s', partName(partKey('a'), '999999999-00000000'));
+    writeFileSync(part, noise(1000, 'wrong'), { mode: 0o600 });
+    assert.is((await restoreInto(bench, backup)).failures, 0);
+    assertRestored(join(bench.folder, 'target'), stored);
+  }),
+);
+
+interrupted('writes nothing into a part file that others may read or run', () =>
+  withBench(async (bench) => {
+    const backup = await store(bench, STORED);
+    const inFolder = join(bench.folder, 'target/s');
+    mkdirSync(inFolder, { recursive: true });
+    const left = join(inFolder, partName(partKey('big'), '999999999-00000000'));
+    writeFileSync(left, 'of another backup');
+    chmodSync(left, 0o4755); // killed just before it was moved into place
+    const part = join(inFolder, partName(partKey('big'), partTag(identifyProcess(process.pid)!)));
+    let mode = 0;
+    await restoreInto(bench, backup, {
+      onEvent: ({ type }) => {
+        if (type === 'restore_planned') mode = statSync(part).mode & 0o7777;
+      },
+    });
+    assert.is(mode, 0o600);
+    assertRestored(join(bench.folder, 'target'), STORED);
   }),
 );
 
@@ -281,6 +317,39 @@ for (const at of ['restore_started', 'restore_planned', 'restored'] as const) {
       assertRestored(join(bench.folder, 'target'), STORED);
     }),
   );
+}
+
+stopped('holds the target open until the threads that write into it have ended', () =>
+  withBench(async (bench) => {
+    const backup = await store(bench, STORED);
+    const target = join(bench.folder, 'target');
+    const held: boolean[] = [];
+    const onWorker = (worker: Worker) => worker.on('exit', () => held.push(isHeldOpen(target)));
+    process.on('worker', onWorker);
+    try {
+      const stop = new AbortController();
+      await restoreInto(bench, backup, {
+        signal: stop.signal,
+        onEvent: ({ type }) => {
+          if (type === 'restored') stop.abort();
+        },
+      }).catch(() => {});
+    } finally {
+      process.off('worker', onWorker);
+    }
+    assert.equal(held, [true, true]);
+    assert.not.ok(isHeldOpen(target));
+  }),
+);
+
+function isHeldOpen(path: string): boolean {
+  return readdirSync('/proc/self/fd').some((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === path;
+    } catch {
+      return false; // the one the folder was listed through
+    }
+  });
 }
 
 stopped('does not wait for a remote that does not answer', () =>
