@@ -22,13 +22,16 @@ import {
 import { assertStatus, jsonLines, type Machine, type Outcome, summaryOf, withMachine } from './program.ts';
 import { type Tree, withTree } from './tree.ts';
 
-/** Two packs: the first is ended by its size in the middle of `big`, the second by the end of the files. */
+/**
+ * Two packs: the first is ended by its size in the middle of `big`, the second by the end of the files. No file is empty: where
+ * some are uploaded as soon as they are planned, the state file is written anew at the first save, and copied at the second only.
+ */
 const TREE: Tree = [
   ['a/text', 'the same line again\n'.repeat(400)],
   ['big', seededBytes(1_300_000, 'big')],
   ...Array.from(
     { length: 6 },
-    (_, index) => [`docs/${index}`, seededBytes(9_000 * index, `${index}`)] as const,
+    (_, index) => [`docs/${index}`, seededBytes(9_000 * (index + 1), `${index}`)] as const,
   ),
   ['docs/none/', ''],
   ['link', { linkTo: 'docs/5' }],
