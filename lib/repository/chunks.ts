@@ -73,24 +73,32 @@ export async function* fetchSpans<F extends Frame>(
 ): AsyncGenerator<SealedSpan<F> | LostSpan<F>, void, void> {
   const name = packName(pack.name.toString('hex'));
   const spans = spansOf(frames, pack.size);
-  const fetch = (range: ByteRange) => fetchRange(repository, name, range, options);
+  let isOver = false;
+  const onFetched = (bytes: number) => {
+    if (!isOver) options.onFetched?.(bytes);
+  };
+  const fetch = (range: ByteRange) => fetchRange(repository, name, range, { ...options, onFetched });
   const isApart = spans[0]!.range.offset > 0;
   let begun = Promise.all([fetch(spans[0]!.range), isApart ? fetch(HEADER_RANGE) : null]);
   let header: Buffer | null = null;
-  for (const [index, span] of spans.entries()) {
-    const [bytes, apart] = await begun;
-    const next = spans[index + 1];
-    if (next !== undefined) {
-      begun = Promise.all([fetch(next.range), null]); // on its way while this one is used
-      begun.catch(() => {}); // thrown when its turn comes
+  try {
+    for (const [index, span] of spans.entries()) {
+      const [bytes, apart] = await begun;
+      const next = spans[index + 1];
+      if (next !== undefined) {
+        begun = Promise.all([fetch(next.range), null]); // on its way while this one is used
+        begun.catch(() => {}); // thrown when its turn comes
+      }
+      // A copy, so that the first answer need not be held until the last.
+      if (index === 0) header = isApart ? apart : bytes && Buffer.from(bytes.subarray(0, HEADER_BYTES));
+      if (bytes !== null && header !== null) yield { ...span, name, header, bytes };
+      else {
+        const damage = new DamagedError(`read ${name}: it is not on the remote`);
+        yield { frames: span.frames, bytes: null, damage };
+      }
     }
-    // A copy, so that the first answer need not be held until the last.
-    if (index === 0) header = isApart ? apart : bytes && Buffer.from(bytes.subarray(0, HEADER_BYTES));
-    if (bytes !== null && header !== null) yield { ...span, name, header, bytes };
-    else {
-      const damage = new DamagedError(`read ${name}: it is not on the remote`);
-      yield { frames: span.frames, bytes: null, damage };
-    }
+  } finally {
+    isOver = true; // what was asked for ahead comes to nobody any more
   }
 }
 

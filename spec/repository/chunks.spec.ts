@@ -187,6 +187,32 @@ reading('tell what was fetched', () =>
   }),
 );
 
+reading('tell nothing of what comes when nobody reads any more', () =>
+  withBench(async (bench) => {
+    const packed = await putPack(
+      bench,
+      Array.from({ length: 3 }, () => randomBytes(4 * MIB)),
+    );
+    const ahead = Promise.withResolvers<void>();
+    const remote: Remote = {
+      ...bench.remote,
+      async get(name, range) {
+        if (range!.offset > 0) await ahead.promise;
+        return bench.remote.get(name, range);
+      },
+    };
+    let told = 0;
+    const onFetched = () => {
+      told += 1;
+    };
+    const repository = { ...bench.repository, remote };
+    for await (const _ of readFrames(repository, packed.pack, packed.frames, { onFetched })) break;
+    ahead.resolve();
+    await new Promise(setImmediate);
+    assert.is(told, 1);
+  }),
+);
+
 const damaged = suite('a damaged frame');
 
 damaged('is told with its pack, and the others are read', () =>
