@@ -137,7 +137,9 @@ function attempter(deps: {
       const reason = reasonOf(error, shown);
       const isNews = setState(deps.plan, entry.id, 'failed');
       deps.discard(entry);
-      if (isNews) deps.tally.failed(shown, reason);
+      if (!isNews) return;
+      if (entry.type === 'file') deps.tally.missed(shown, reason);
+      else deps.tally.failed(shown, reason);
     }
   };
 }

@@ -28,6 +28,9 @@ export interface Tally {
   /** A file is in place. @param bytes the file's */
   placed(bytes: number): void;
   failed(path: string, reason: string): void;
+  /** The same of a file that is not in place for that. */
+  missed(path: string, reason: string): void;
+  /** @throws Error, as it is a bug, when a file that was planned is neither in place nor told */
   summary(): Omit<RestoreSummary, 'backupId' | 'target'>;
 }
 
@@ -37,6 +40,8 @@ export function createTally(progress: Progress): Tally {
   let doneBytes = 0;
   let fetchedBytes = 0;
   let failures = 0;
+  let missedFiles = 0;
+  let plannedFiles = 0;
   let isPlanned = false;
   const tell = () => {
     if (!isPlanned) return; // until the whole is known there is nothing to compare with
@@ -46,6 +51,10 @@ export function createTally(progress: Progress): Tally {
   const place = (bytes: number) => {
     inPlace.files += 1;
     inPlace.bytes += bytes;
+  };
+  const failed = (path: string, reason: string) => {
+    failures += 1;
+    progress({ type: 'entry_failed', path, reason });
   };
   return {
     present(bytes) {
@@ -64,6 +73,7 @@ export function createTally(progress: Progress): Tally {
         presentFiles: present.files,
         presentBytes: doneBytes,
       });
+      plannedFiles = files;
       isPlanned = true;
       tell();
     },
@@ -79,15 +89,15 @@ export function createTally(progress: Progress): Tally {
       place(bytes);
       tell();
     },
-    failed(path, reason) {
-      failures += 1;
-      progress({ type: 'entry_failed', path, reason });
+    failed,
+    missed(path, reason) {
+      missedFiles += 1;
+      failed(path, reason);
     },
-    summary: () => ({
-      ...inPlace,
-      presentFiles: present.files,
-      fetchedBytes,
-      failures,
-    }),
+    summary() {
+      const lost = plannedFiles - inPlace.files - missedFiles;
+      if (lost > 0) throw new Error(`${lost} of ${plannedFiles} files are neither restored nor told`);
+      return { ...inPlace, presentFiles: present.files, fetchedBytes, failures };
+    },
   };
 }
