@@ -11,7 +11,7 @@ import type { Remote } from '../../../lib/remote/remote.ts';
 import { createRepository } from '../../../lib/repository/create.ts';
 import { PACKS_PREFIX } from '../../../lib/repository/repository.ts';
 
-for (const flag of ['--external-memory-accounted-in-global-limit', '--heap-growing-percent=100']) {
+for (const flag of ['--external-memory-accounted-in-global-limit', '--heap-growing-percent=30']) {
   setFlagsFromString(flag); // as bin/skylock.ts does
 }
 const LANES = 4;
