@@ -121,11 +121,28 @@ export function insertDurablePack(journal: Journal, journalRepository: number, p
   const inserted = insertPack(journal).all({ journalRepository, name, size, directory })[0];
   if (inserted === undefined) return;
   const insert = insertChunk(journal);
-  // In the order of their table, where each page is then changed once: their ids lie anywhere in it.
-  const rows = [...chunks].map((chunk, position) => ({ ...chunk, position }));
-  for (const { id, position, offset, storedSize, size, compression } of rows.sort(byId)) {
+  for (const { id, position, offset, storedSize, size, compression } of inOrderOfIds(chunks)) {
     insert.run({ journalRepository, id, pack: inserted.id, position, offset, storedSize, size, compression });
   }
+}
+
+/** No pack of ours has more chunks; somebody else's may have hundreds of thousands. */
+const SORTED_AT_ONCE = 8192;
+
+/** In the order of their table, where each page is then changed once: their ids lie anywhere in it. */
+function* inOrderOfIds(
+  chunks: Iterable<PackedChunk>,
+): Generator<PackedChunk & { readonly position: number }> {
+  let rows: (PackedChunk & { readonly position: number })[] = [];
+  let position = 0;
+  for (const chunk of chunks) {
+    rows.push({ ...chunk, position });
+    position += 1;
+    if (rows.length < SORTED_AT_ONCE) continue;
+    yield* rows.sort(byId);
+    rows = [];
+  }
+  yield* rows.sort(byId);
 }
 
 function byId(a: PackedChunk, b: PackedChunk): number {
