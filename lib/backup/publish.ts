@@ -2,7 +2,7 @@ import { SkylockError } from '../errors.ts';
 import type { BackupHeader, BackupProgress } from '../format/backup-header.ts';
 import { createChunker } from '../format/chunker.ts';
 import { chunkId } from '../format/keys.ts';
-import { splitChunkIds } from '../format/manifest.ts';
+import { MANIFEST_EDITION, splitChunkIds } from '../format/manifest.ts';
 import { renameRun } from '../journal/backup-ids.ts';
 import type { Journal } from '../journal/database.ts';
 import { changesOf, type Manifest, rememberedManifest, rememberManifest } from '../journal/manifests.ts';
@@ -139,11 +139,11 @@ function progressOf({ owner }: BackupFacts, { journal, run, now }: PublishDeps):
  */
 async function currentManifest(deps: PublishDeps): Promise<Manifest> {
   const { journal, run } = deps;
-  const remembered = rememberedManifest(journal, run);
+  const remembered = rememberedManifest(journal, run, MANIFEST_EDITION);
   if (remembered !== null && isWhole(remembered, deps)) return remembered;
   const changes = changesOf(journal, run);
   const manifest = await uploadManifest(deps);
-  rememberManifest(journal, run, manifest, changes);
+  rememberManifest(journal, run, manifest, { changes, edition: MANIFEST_EDITION });
   return manifest;
 }
 

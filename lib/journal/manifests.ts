@@ -1,6 +1,5 @@
 import { hash } from 'node:crypto';
 import { sql } from 'kysely';
-import { MANIFEST_EDITION } from '../format/manifest.ts';
 import type { Journal } from './database.ts';
 import type { Run } from './runs.ts';
 import { statement } from './statement.ts';
@@ -55,16 +54,26 @@ const replaceManifest = statement<ManifestRow & { sourceSet: number; sha256: str
   }),
 );
 
-/**
- * Keeps the manifest for the next backup of the same sources. Its chunks have to be durable.
- * @param changes what {@link changesOf} said before the first entry was read for it: with any change since, it is not kept
- */
-export function rememberManifest(journal: Journal, run: Run, manifest: Manifest, changes: number): void {
+/** How a manifest came about. */
+export interface Making {
+  /** What {@link changesOf} said before the first entry was read for it: with any change since, it is not kept. */
+  readonly changes: number;
+  /** One that was made in another way is made anew. */
+  readonly edition: number;
+}
+
+/** Keeps the manifest for the next backup of the same sources. Its chunks have to be durable. */
+export function rememberManifest(
+  journal: Journal,
+  run: Run,
+  manifest: Manifest,
+  { changes, edition }: Making,
+): void {
   const { sizeBytes: size, files, folders, bytes, chunks } = manifest;
   const row = { changes, size, files, folders, bytes, chunks };
   journal.unsyncedTransaction(() => {
     if (changesOf(journal, run) !== changes) return;
-    replaceManifest(journal).run({ ...row, sourceSet: run.sourceSet, sha256: sha256Of(row) });
+    replaceManifest(journal).run({ ...row, sourceSet: run.sourceSet, sha256: sha256Of(row, edition) });
   });
 }
 
@@ -79,16 +88,13 @@ const selectManifest = statement<{ sourceSet: number }>()((db, p) =>
  * @returns the manifest of the run's entries as they are now, or `null` when it has to be made: they have changed since one
  * was, or a bit of what is remembered has
  */
-export function rememberedManifest(journal: Journal, run: Run): Manifest | null {
+export function rememberedManifest(journal: Journal, run: Run, edition: number): Manifest | null {
   const found = selectManifest(journal).get({ sourceSet: run.sourceSet });
-  if (found?.changes !== changesOf(journal, run) || found.sha256 !== sha256Of(found)) return null;
+  if (found?.changes !== changesOf(journal, run) || found.sha256 !== sha256Of(found, edition)) return null;
   const { size: sizeBytes, files, folders, bytes, chunks } = found;
   return { sizeBytes, files, folders, bytes, chunks };
 }
 
-function sha256Of({ changes, size, files, folders, bytes, chunks }: ManifestRow): string {
-  return hash(
-    'sha256',
-    [MANIFEST_EDITION, changes, size, files, folders, bytes, chunks.toString('hex')].join(),
-  );
+function sha256Of({ changes, size, files, folders, bytes, chunks }: ManifestRow, edition: number): string {
+  return hash('sha256', [edition, changes, size, files, folders, bytes, chunks.toString('hex')].join());
 }

@@ -1,5 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Journal } from '../../lib/journal/database.ts';
 import {
   changesOf,
   type Manifest,
@@ -28,18 +29,31 @@ import {
 
 const MANIFEST: Manifest = { sizeBytes: 700, chunks: hash('manifest'), files: 3, folders: 2, bytes: 9000 };
 
+const EDITION = 1;
+const remember = (journal: Journal, run: Run, manifest: Manifest, changes: number) =>
+  rememberManifest(journal, run, manifest, { changes, edition: EDITION });
+const remembered = (journal: Journal, run: Run) => rememberedManifest(journal, run, EDITION);
+
 const remembering = suite('a manifest that is remembered');
 
 remembering('is there for the next run of the same sources, and for no others', () =>
   withJournal((lent) => {
     const { journal } = lent;
     const first = claim(lent);
-    rememberManifest(journal, first, MANIFEST, changesOf(journal, first));
-    assert.equal(rememberedManifest(journal, first), MANIFEST);
+    remember(journal, first, MANIFEST, changesOf(journal, first));
+    assert.equal(remembered(journal, first), MANIFEST);
     completeRun(journal, first);
     const next = claim(lent, { takenIds: new Set([first.backupId]) });
-    assert.equal(rememberedManifest(journal, next), MANIFEST);
-    assert.is(rememberedManifest(journal, claim(lent, { name: 'others' })), null);
+    assert.equal(remembered(journal, next), MANIFEST);
+    assert.is(remembered(journal, claim(lent, { name: 'others' })), null);
+  }),
+);
+
+remembering('is not believed where manifests are made in another way by now', () =>
+  withJournal((lent) => {
+    const run = claim(lent);
+    remember(lent.journal, run, MANIFEST, changesOf(lent.journal, run));
+    assert.is(rememberedManifest(lent.journal, run, EDITION + 1), null);
   }),
 );
 
@@ -48,8 +62,8 @@ remembering('is not kept where something has changed since it was begun', () =>
     const run = claim(lent);
     const changes = changesOf(lent.journal, run);
     noteChange(lent.journal, run);
-    rememberManifest(lent.journal, run, MANIFEST, changes);
-    assert.is(rememberedManifest(lent.journal, run), null);
+    remember(lent.journal, run, MANIFEST, changes);
+    assert.is(remembered(lent.journal, run), null);
   }),
 );
 
@@ -77,10 +91,10 @@ for (const [what, change] of Object.entries(CHANGES)) {
       const run = claim(lent);
       const [one] = add(journal, run, entryAt('/home/docs/1'), entryAt('/home/docs/2'));
       upload(journal, run, one!.id);
-      rememberManifest(journal, run, MANIFEST, changesOf(journal, run));
-      assert.equal(rememberedManifest(journal, run), MANIFEST);
+      remember(journal, run, MANIFEST, changesOf(journal, run));
+      assert.equal(remembered(journal, run), MANIFEST);
       change(lent, run);
-      assert.is(rememberedManifest(journal, run), null);
+      assert.is(remembered(journal, run), null);
     }),
   );
 }
@@ -91,13 +105,13 @@ remembering('is none with any part of it changed', () =>
     const run = claim(lent);
     const row = () => journal.sqlite.prepare('SELECT * FROM manifest').get() as Record<string, unknown>;
     const columns = () => Object.keys(row()).filter((name) => name !== 'source_set');
-    rememberManifest(journal, run, MANIFEST, changesOf(journal, run));
+    remember(journal, run, MANIFEST, changesOf(journal, run));
     for (const column of columns()) {
-      rememberManifest(journal, run, MANIFEST, changesOf(journal, run));
+      remember(journal, run, MANIFEST, changesOf(journal, run));
       const other = { number: 77, string: hash('x').toString('hex'), object: hash('x') };
       const value = other[typeof row()[column] as keyof typeof other];
       journal.sqlite.prepare(`UPDATE manifest SET ${column} = ?`).run(value);
-      assert.is(rememberedManifest(journal, run), null, column);
+      assert.is(remembered(journal, run), null, column);
     }
     assert.is(columns().length, 7);
   }),
@@ -107,7 +121,7 @@ remembering('goes with the entries of its sources', () =>
   withJournal((lent) => {
     const { journal } = lent;
     const run = claim(lent, { owner: NOBODY });
-    rememberManifest(journal, run, MANIFEST, changesOf(journal, run));
+    remember(journal, run, MANIFEST, changesOf(journal, run));
     for (const unfinished of unfinishedRuns(journal)) abandonRun(journal, unfinished);
     assert.equal(journal.sqlite.prepare('SELECT * FROM manifest').all(), []);
   }),

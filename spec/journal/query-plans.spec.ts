@@ -86,9 +86,9 @@ function backUp(lent: Lent): void {
     journal,
     run,
     { sizeBytes: 1, chunks: hash('a'), files: 1, folders: 0, bytes: 1 },
-    changesOf(journal, run),
+    { changes: changesOf(journal, run), edition: 1 },
   );
-  rememberedManifest(journal, run);
+  rememberedManifest(journal, run, 1);
   interruptRun(journal, run);
   for (const unfinished of unfinishedRuns(journal)) abandonRun(journal, unfinished);
   completeRun(journal, claim(lent));
