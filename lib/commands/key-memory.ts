@@ -23,7 +23,7 @@ export function keyMemory(cacheFolder: string, url: string): KeyMemory {
         const bytes = read();
         const key = bytes === null ? null : parseKeyName(bytes);
         // What somebody else put there must not cost more than what was.
-        return key !== null && isAsDear(key.kdf.parameters) ? key : null;
+        return key !== null && isNoDearer(key.kdf.parameters) ? key : null;
       } catch {
         return null; // half of it was written, or somebody else's hand was in it
       }
@@ -56,7 +56,7 @@ function readSmallFile(file: string): Buffer {
   }
 }
 
-function isAsDear({ memoryKib, passes, lanes }: KdfParameters): boolean {
+function isNoDearer({ memoryKib, passes, lanes }: KdfParameters): boolean {
   return (
     memoryKib <= KDF_PARAMETERS.memoryKib && passes <= KDF_PARAMETERS.passes && lanes <= KDF_PARAMETERS.lanes
   );
