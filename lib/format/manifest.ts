@@ -119,6 +119,7 @@ export async function* decodeManifest(
 
 /** The ids in {@link FileEntry.chunks}, as views into it. */
 export function* splitChunkIds(chunks: Buffer): Generator<Buffer, void, void> {
+  if (chunks.length === CHUNK_ID_BYTES) return yield chunks; // most files' only one needs no view
   for (let at = 0; at < chunks.length; at += CHUNK_ID_BYTES) yield chunks.subarray(at, at + CHUNK_ID_BYTES);
 }
 

@@ -62,9 +62,26 @@ const findPack = statement<{ pack: number }>()((db, { pack }) =>
  * @returns where the chunk lies, or `null` when no known pack holds it
  */
 export function chunkLocation(journal: Journal, journalRepository: number, id: Buffer): ChunkLocation | null {
-  const chunk = locateChunk(journal).get({ journalRepository, id });
-  const pack = chunk && findPack(journal).get({ pack: chunk.packId });
-  return pack ? { ...chunk, ...pack } : null;
+  return chunkLocator(journal, journalRepository)(id);
+}
+
+/** {@link chunkLocation} of one chunk after the other, as long as a snapshot is held: most lie in the same pack as the last. */
+export function chunkLocator(
+  journal: Journal,
+  journalRepository: number,
+): (id: Buffer) => ChunkLocation | null {
+  let last: { readonly id: number; readonly facts: Pick<ChunkLocation, 'pack' | 'packSize'> } | null = null;
+  return (id) => {
+    const chunk = locateChunk(journal).get({ journalRepository, id });
+    if (chunk === undefined) return null;
+    if (chunk.packId !== last?.id) {
+      const facts = findPack(journal).get({ pack: chunk.packId });
+      if (facts === undefined) return null;
+      last = { id: chunk.packId, facts };
+    }
+    const { pack, packSize } = last.facts;
+    return { ...chunk, pack, packSize };
+  };
 }
 
 /**

@@ -79,10 +79,16 @@ export function addWhole(plan: RestorePlan, id: Buffer, location: ChunkLocation,
   waitForPieces(plan, entry, 1, false);
 }
 
+/** Chunks that follow one another mostly lie in one pack. */
+const lastPack = new WeakMap<RestorePlan, number>();
+
 /** @returns whether it was not there before */
 function addFrame(plan: RestorePlan, id: Buffer, location: ChunkLocation, whole: number | null): boolean {
   const { packId: pack, position, offset, storedSize, size, compression } = location;
-  insertPack(plan).run({ id: pack, name: location.pack, size: location.packSize });
+  if (lastPack.get(plan) !== pack) {
+    insertPack(plan).run({ id: pack, name: location.pack, size: location.packSize });
+    lastPack.set(plan, pack);
+  }
   const frame = { pack, position, id, offset, storedSize, size, compression, whole };
   return insertFrame(plan).run(frame).changes > 0;
 }

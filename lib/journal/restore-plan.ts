@@ -1,4 +1,4 @@
-import type { Generated } from 'kysely';
+import { type Generated, sql } from 'kysely';
 import { type Journal, openScratch, type Scratch } from './database.ts';
 import { statement } from './statement.ts';
 
@@ -124,6 +124,8 @@ export type RestoreEntry = PlannedEntry & {
 };
 
 export const PAGE = 500;
+/** One chunk's id; of a page of entries, all that is short is in memory. */
+const SHORT_CONTENT_BYTES = 32;
 
 export function openRestorePlan(journal: Pick<Journal, 'file'>): RestorePlan {
   return openScratch<Tables>(journal, TABLES);
@@ -172,11 +174,24 @@ export const columns = [
 ] as const;
 
 const selectEntries = statement<{ after: number; limit: number }, Tables>()((db, p) =>
-  db.selectFrom('entry').select(columns).where('id', '>', p.after).orderBy('id').limit(p.limit),
+  db
+    .selectFrom('entry')
+    .select(columns)
+    .select(
+      sql<Buffer | null>`CASE WHEN length(content) <= ${SHORT_CONTENT_BYTES} THEN content END`.as(
+        'shortContent',
+      ),
+    )
+    .where('id', '>', p.after)
+    .orderBy('id')
+    .limit(p.limit),
 );
 
+/** With its content where that is short, as most files' is: it costs another look where it is not. */
+export type EntryToPlan = RestoreEntry & { readonly shortContent: Buffer | null };
+
 /** All entries in byte order of their paths. */
-export function* plannedEntries(plan: RestorePlan): Generator<RestoreEntry> {
+export function* plannedEntries(plan: RestorePlan): Generator<EntryToPlan> {
   yield* pages(0, (after) => selectEntries(plan).all({ after, limit: PAGE }).map(entryOf));
 }
 
@@ -185,8 +200,8 @@ const selectContent = statement<{ id: number }, Tables>()((db, { id }) =>
 );
 
 /** @returns what {@link addEntry} was given */
-export function contentOf(plan: RestorePlan, id: number): Buffer {
-  return selectContent(plan).get({ id })?.content ?? Buffer.alloc(0);
+export function contentOf(plan: RestorePlan, { id, shortContent }: EntryToPlan): Buffer {
+  return shortContent ?? selectContent(plan).get({ id })?.content ?? Buffer.alloc(0);
 }
 
 const updateState = statement<{ id: number; state: EntryState }, Tables>()((db, { id, state }) =>

@@ -1,11 +1,11 @@
 import { type BigIntStats, closeSync, constants, openSync } from 'node:fs';
 import { systemErrorCode } from '../errors.ts';
 import { splitChunkIds } from '../format/manifest.ts';
-import type { Journal } from '../journal/database.ts';
-import { chunkLocation } from '../journal/packs.ts';
+import type { ChunkLocation } from '../journal/packs.ts';
 import { addPiece, addWhole, waitForPieces } from '../journal/restore-pieces.ts';
 import {
   contentOf,
+  type EntryToPlan,
   followLeader,
   leaderOf,
   type RestoreEntry,
@@ -30,16 +30,15 @@ export interface FileDeps extends PlaceDeps {
   readonly tally: Tally;
   readonly compare: Compare;
   readonly opener: Pick<Opener, 'begin'>;
-  readonly journal: Journal;
-  /** The repository's number in the journal. */
-  readonly journalRepository: number;
+  /** Where a chunk lies on the remote, or `null`. */
+  readonly locate: (id: Buffer) => ChunkLocation | null;
   readonly userId: number;
   /** Awaited after each chunk that was read from the disk. */
   readonly pause: () => Promise<void>;
 }
 
 /** Finds out whether a file is right, what is in its way, and which of its chunks are to be fetched. */
-export async function planFile(entry: RestoreEntry, deps: FileDeps): Promise<void> {
+export async function planFile(entry: EntryToPlan, deps: FileDeps): Promise<void> {
   const { plan, target, parts, overwrite } = deps;
   const path = entry.path.toString('latin1');
   const folder = folderOf(path);
@@ -59,7 +58,7 @@ export async function planFile(entry: RestoreEntry, deps: FileDeps): Promise<voi
 }
 
 /** Size and time tell that a file was restored before; where they do not, or are not to be trusted, its content does. */
-async function isRight(entry: RestoreEntry, found: BigIntStats, deps: FileDeps): Promise<boolean> {
+async function isRight(entry: EntryToPlan, found: BigIntStats, deps: FileDeps): Promise<boolean> {
   if (Number(found.size) !== entry.size) return false;
   if (microseconds(found.mtimeNs) === entry.mtimeUs && deps.overwrite !== 'always') return true;
   const fd = openFound(entry.path.toString('latin1'), deps);
@@ -113,7 +112,7 @@ function openFound(path: string, { target }: FileDeps): number | null {
  * Keeps what is right of a part file, or of the old file, in the part file; what is missing becomes pieces of the plan.
  * @param old open for reading, `null` where nothing is to be taken over
  */
-async function collect(entry: RestoreEntry, old: number | null, deps: FileDeps): Promise<void> {
+async function collect(entry: EntryToPlan, old: number | null, deps: FileDeps): Promise<void> {
   const { plan, parts, tally, compare, opener, pause } = deps;
   let part = parts.adopt(entry);
   let missing = 0;
@@ -151,11 +150,11 @@ async function collect(entry: RestoreEntry, old: number | null, deps: FileDeps):
 }
 
 /** @throws EntryError when a chunk is nowhere, or they do not add up to the file */
-function* piecesOf(entry: RestoreEntry, deps: FileDeps): Generator<Piece & { readonly isWhole: boolean }> {
-  const ids = contentOf(deps.plan, entry.id);
+function* piecesOf(entry: EntryToPlan, deps: FileDeps): Generator<Piece & { readonly isWhole: boolean }> {
+  const ids = contentOf(deps.plan, entry);
   let offset = 0;
   for (const id of splitChunkIds(ids)) {
-    const location = chunkLocation(deps.journal, deps.journalRepository, id);
+    const location = deps.locate(id);
     if (location === null) throw new EntryError(`no pack is known to hold its chunk ${id.toString('hex')}`);
     yield { id, offset, location, isWhole: id.length === ids.length && location.size === entry.size };
     offset += location.size;

@@ -1,5 +1,11 @@
 import { type BigIntStats, chmodSync, mkdirSync } from 'node:fs';
-import { plannedEntries, type RestoreEntry, type RestorePlan, setState } from '../journal/restore-plan.ts';
+import {
+  type EntryToPlan,
+  plannedEntries,
+  type RestoreEntry,
+  type RestorePlan,
+  setState,
+} from '../journal/restore-plan.ts';
 import { clearWay, lookAt } from './place.ts';
 import { type FileDeps, planFile } from './plan-file.ts';
 import { makeSpecial } from './special.ts';
@@ -24,7 +30,7 @@ export async function planEntries(deps: PlanDeps): Promise<void> {
   }
 }
 
-function planEntry(entry: RestoreEntry, deps: PlanDeps): void | Promise<void> {
+function planEntry(entry: EntryToPlan, deps: PlanDeps): void | Promise<void> {
   switch (entry.type) {
     case 'folder':
       return planFolder(entry, deps);

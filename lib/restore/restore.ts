@@ -2,7 +2,7 @@ import { InterruptedError } from '../errors.ts';
 import type { BackupHeader } from '../format/backup-header.ts';
 import type { Journal } from '../journal/database.ts';
 import type { Owner } from '../journal/owner.ts';
-import { holdSnapshot } from '../journal/packs.ts';
+import { chunkLocator, holdSnapshot } from '../journal/packs.ts';
 import { openRestorePlan, type RestoreEntry, type RestorePlan, setState } from '../journal/restore-plan.ts';
 import type { Progress } from '../progress.ts';
 import { learnChunks } from '../repository/learn.ts';
@@ -91,12 +91,13 @@ async function restorePlanned(
   try {
     const attempt = attempter({ plan, target, tally, discard: parts.discard });
     const compare = createCompare(repository.keys);
+    const locate = chunkLocator(journal, journalRepository);
     const shared = {
       ...deps,
-      ...{ plan, target, tally, parts, compare, opener, overwrite, userId, attempt, pause },
+      ...{ plan, target, tally, parts, compare, locate, opener, overwrite, userId, attempt, pause },
     };
 
-    await planWithSnapshot(shared);
+    await planWithSnapshot(journal, shared);
     tally.planned(chosen);
     await fetchPieces(shared);
     await finish(shared);
@@ -113,8 +114,8 @@ async function restorePlanned(
 }
 
 /** Each file's chunks are looked up in the journal: by the million. */
-async function planWithSnapshot(deps: PlanDeps): Promise<void> {
-  const release = holdSnapshot(deps.journal);
+async function planWithSnapshot(journal: Journal, deps: PlanDeps): Promise<void> {
+  const release = holdSnapshot(journal);
   try {
     await planEntries(deps);
   } finally {

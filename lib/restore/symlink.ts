@@ -1,5 +1,5 @@
 import { readlinkSync, symlinkSync } from 'node:fs';
-import { contentOf, type RestoreEntry, type RestorePlan, setState } from '../journal/restore-plan.ts';
+import { contentOf, type EntryToPlan, type RestorePlan, setState } from '../journal/restore-plan.ts';
 import { setSymlinkAttributes } from './attributes.ts';
 import type { Parts } from './parts.ts';
 import { clearWay, lookAt, moveIntoPlace, type PlaceDeps } from './place.ts';
@@ -13,10 +13,10 @@ export interface LeafDeps extends PlaceDeps {
 }
 
 /** A symlink is text: where it points to is of no concern to us. */
-export function makeSymlink(entry: RestoreEntry, deps: LeafDeps): void {
+export function makeSymlink(entry: EntryToPlan, deps: LeafDeps): void {
   const { plan, target, parts, tally, userId } = deps;
   const path = entry.path.toString('latin1');
-  const content = contentOf(plan, entry.id);
+  const content = contentOf(plan, entry);
   const found = lookAt(target, path);
   const isRight = found?.isSymbolicLink() && content.equals(readlinkSync(target.at(path), 'buffer'));
   if (!isRight) {

@@ -2,6 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
   chunkLocation,
+  chunkLocator,
   type DurablePack,
   forgetPacks,
   isKnownChunk,
@@ -48,6 +49,18 @@ packs('tells where each of its chunks lies', async () => {
     assert.equal(knownPacks(journal, journalRepository), [
       { id: packId, name: packOf('a', 'b').name, size: 2000 },
     ]);
+  });
+});
+
+packs('is told with each of its chunks, whichever was asked for before', async () => {
+  await withJournal((lent) => {
+    store(lent, 'docs', packOf('a', 'b'), packOf('c'));
+    const locate = chunkLocator(lent.journal, lent.journalRepository);
+    for (const name of ['a', 'c', 'x', 'b', 'a', 'c']) {
+      assert.equal(locate(hash(name)), chunkLocation(lent.journal, lent.journalRepository, hash(name)), name);
+    }
+    assert.equal(locate(hash('b'))?.pack, packOf('a', 'b').name);
+    assert.equal(locate(hash('c'))?.pack, packOf('c').name);
   });
 });
 

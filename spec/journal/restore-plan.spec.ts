@@ -107,14 +107,18 @@ plan('gives entries back as they were, in their order, while they change', () =>
     const entries = Array.from({ length: MANY }, (_, n) =>
       entry(`/${String(n).padStart(5, '0')}`, { size: n, chosen: n % 2 === 0 }),
     );
+    const contents = ['', 'short', 'c'.repeat(32), 'd'.repeat(33), 'e'.repeat(10_000)];
+    const content = (n: number) => contents[n % contents.length]!;
     entries.forEach((one, n) => {
-      addEntry(plan, one, n % 3 === 0 ? Buffer.from(String(n)) : null);
+      addEntry(plan, one, content(n) === '' ? null : Buffer.from(content(n)));
     });
     let count = 0;
-    for (const { id, state, leader, ...facts } of plannedEntries(plan)) {
+    for (const planned of plannedEntries(plan)) {
+      const { id, state, leader, shortContent, ...facts } = planned;
       assert.equal(facts, entries[count]);
       assert.equal([state, leader], ['chosen', null]);
-      assert.is(contentOf(plan, id).toString(), count % 3 === 0 ? String(count) : '');
+      assert.is(contentOf(plan, planned).toString(), content(count));
+      assert.ok(shortContent === null || shortContent.length <= 32);
       setState(plan, id, 'right');
       count += 1;
     }
