@@ -38,8 +38,8 @@ export async function plan(
     readonly progress: Progress;
     readonly signal: AbortSignal;
     readonly now: () => Date;
-    /** Told of each range whose files are written down, where some of them are pending. */
-    readonly onPlanned?: (range: PathRange) => void;
+    /** Told of each range whose files are written down, where some of them are pending: of so many bytes. */
+    readonly onPlanned?: (range: PathRange, bytes: number) => void;
   },
 ): Promise<Plan> {
   const totals = { totalFiles: 0, totalBytes: 0, uploadedFiles: 0, uploadedBytes: 0, failures: 0 };
@@ -49,14 +49,14 @@ export async function plan(
   let batch = emptyBatch();
   /** Of the entries that were looked at and not told of yet. */
   let range = { after: EVERY_PATH.after, upTo: EVERY_PATH.after };
-  let pending = 0;
+  let pending = { files: 0, bytes: 0 };
 
   const flush = async () => {
     applyPlan(journal, run, batch);
     batch = emptyBatch();
-    if (pending > 0) onPlanned(range);
+    if (pending.files > 0) onPlanned(range, pending.bytes);
     range = { after: range.upTo, upTo: range.upTo };
-    pending = 0;
+    pending = { files: 0, bytes: 0 };
     await setImmediate();
     if (signal.aborted) throw new InterruptedError('back up: interrupted while scanning');
   };
@@ -95,7 +95,8 @@ export async function plan(
     totals.totalFiles += 1;
     totals.totalBytes += bytes;
     if (!uploaded) {
-      pending += 1;
+      pending.files += 1;
+      pending.bytes += bytes;
       continue;
     }
     totals.uploadedFiles += 1;

@@ -25,8 +25,8 @@ export interface BatchHandlers {
 
 /** What is read goes through here to the remote: first the files, then the manifest. */
 export interface Uploader {
-  /** The pending files in this range may be read and packed from now on. */
-  readAhead(range: PathRange): void;
+  /** The pending files in this range, of so many bytes as far as is known, may be read and packed from now on. */
+  readAhead(range: PathRange, bytes?: number): void;
   /** The files that were given to {@link readAhead}. @throws InterruptedError when the signal was given */
   uploadFiles(handlers: BatchHandlers): Promise<void>;
   /**
@@ -79,6 +79,8 @@ export function startUploader(deps: UploaderDeps): Uploader {
   const packs = () => lanes.count() + SPARE_BUFFERS;
   const { keys, config, remote } = repository;
   let sentBytes = 0;
+  /** Of files that were found to be pending, and the puts that the remote was told of. */
+  let [expectedBytes, preparedPuts] = [0, 0];
 
   const packer = createPacker({
     journalFile: journal.file,
@@ -113,7 +115,13 @@ export function startUploader(deps: UploaderDeps): Uploader {
     sentBytes: () => sentBytes,
     endReading: packer.stop,
 
-    readAhead: packer.readAhead,
+    readAhead(range, bytes = 0) {
+      expectedBytes += bytes;
+      const puts = Math.min(lanes.count(), Math.ceil(expectedBytes / pace.smallestBytes));
+      if (puts > preparedPuts) remote.prepare?.(puts);
+      preparedPuts = Math.max(preparedPuts, puts);
+      packer.readAhead(range);
+    },
 
     uploadFiles({ expect = () => {}, settle }) {
       const handlers = {

@@ -44,6 +44,9 @@ export interface Remote {
    */
   put(name: string, bytes: Uint8Array, options?: PutOptions): Promise<void>;
 
+  /** So many puts are about to begin: what they need is opened meanwhile. Absent where that is not worth while. */
+  prepare?(puts: number): void;
+
   /**
    * @returns the object's bytes, or those of `range` (fewer where the object ends before it), or `null` when absent.
    * @throws RemoteError when more than {@link MAX_GET_BYTES} would have to be held.

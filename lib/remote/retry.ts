@@ -36,6 +36,7 @@ export function withRetry(remote: Remote, policy: RetryPolicy): Remote {
   return {
     url: remote.url,
     ...(remote.sha256 && { sha256: (names) => retry(() => remote.sha256!(names)) }),
+    ...(remote.prepare && { prepare: remote.prepare }),
     put: (name, bytes, options = {}) =>
       retry(async (tryNumber) => {
         if (tryNumber > 1) options.onSent?.(0);

@@ -86,6 +86,10 @@ export async function openSftp(
       await pool.withChannel('small', (channel) => nameTemporary(channel, doing, place, bytes.length));
     },
 
+    prepare(puts) {
+      pool.prepare(puts).catch(() => {}); // whoever puts is told
+    },
+
     async get(name, range) {
       requireName(name);
       const use = range !== undefined && range.length <= SMALL_GET_BYTES ? 'small' : 'transfer';

@@ -14,7 +14,9 @@ import {
   assertHolds,
   assertHonest,
   assertIndexesTrue,
+  LANES,
   type Machine,
+  PACK_BYTES,
   readBack,
   repositoryAt,
   withMachine,
@@ -57,6 +59,24 @@ async function confuseChunks(machine: Machine): Promise<void> {
 }
 
 const unchanged = suite('a backup of what has not changed');
+
+unchanged('opens nothing for puts, and what has changed only as many as it may fill', () =>
+  withBackup(async (machine) => {
+    const prepared: number[] = [];
+    const remote = { ...memoryRemote(machine.objects), prepare: (puts: number) => void prepared.push(puts) };
+    await machine.backUp({ remote });
+    assert.equal(prepared, []);
+    writeFileSync(join(machine.source, 'm/1'), 'other');
+    await machine.backUp({ remote });
+    assert.equal(prepared, [1]);
+    writeFileSync(join(machine.source, 'm/1'), seededBytes(PACK_BYTES + 1, 'larger'));
+    await machine.backUp({ remote });
+    assert.equal(prepared, [1, 2]);
+    writeFileSync(join(machine.source, 'm/1'), seededBytes(20 * PACK_BYTES, 'large'));
+    await machine.backUp({ remote });
+    assert.equal(prepared, [1, 2, LANES]);
+  }),
+);
 
 unchanged('has the manifest of the one before, which is not made again, and puts its header only', () =>
   withBackup(async (machine, first) => {

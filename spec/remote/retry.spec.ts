@@ -86,6 +86,14 @@ retrying('a remote that computes no hashes computes none', () => {
   assert.is(withRetry(plain, { retryForMs: 1000 }).sha256, undefined);
 });
 
+retrying('a remote that opens what puts need beforehand is asked to', () => {
+  const asked: number[] = [];
+  withRetry({ ...memoryRemote(), prepare: (puts) => void asked.push(puts) }, { retryForMs: 1000 }).prepare?.(
+    3,
+  );
+  assert.equal(asked, [3]);
+});
+
 retrying('an error that is final passes at once', async () => {
   const { remote, failing, delays } = setUp([{ verb: 'put', call: 1, error: final }]);
   assert.is(await rejection(remote.put('x', Buffer.from('x'))), final);

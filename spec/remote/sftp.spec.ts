@@ -260,6 +260,32 @@ lanes('are several a connection, and few connections', () =>
   ),
 );
 
+lanes('are opened before they are wanted where that is asked for', () =>
+  withScriptedSftp({}, (server) =>
+    withRemote(server, { settings: { lanes: 4, maxConnections: 4 } }, async (remote) => {
+      await remote.stat('x');
+      const opened = () => server.requests.filter((asked) => asked === 'channel').length;
+      assert.is(opened(), 1);
+      remote.prepare?.(3);
+      await until(() => opened() === 3);
+      assert.is(server.ciphers.length, 2, 'connections');
+      remote.prepare?.(2);
+      await putAtOnce(remote, 3, server, 100_000);
+      assert.is(opened(), 3, 'no more than were wanted');
+    }),
+  ),
+);
+
+lanes('are opened beside another connection: neither waits for the other', () =>
+  withScriptedSftp({ maxChannels: 1, tooMany: 'says nothing' }, (server) =>
+    withRemote(server, { settings: { lanes: 4, maxConnections: 2 } }, async (remote) => {
+      await remote.stat('x');
+      remote.prepare?.(3);
+      await until(() => server.ciphers.length === 2);
+    }),
+  ),
+);
+
 lanes('stay on as many connections as they may have', () =>
   withSshd({}, (server) =>
     withRemote(server, { settings: { lanes: 6, maxConnections: 1 } }, async (remote) => {

@@ -13,6 +13,12 @@ export interface ChannelPool {
    * @throws RemoteError when there is no connection and none can be made; the signal's reason when aborted while waiting
    */
   withChannel<T>(use: Use, work: (channel: SftpChannel) => Promise<T>, waiting?: Waiting): Promise<T>;
+  /**
+   * Opens what so many transfers need before they begin, as far as the server gives it.
+   * @returns when it is there, or the server gives no more
+   * @throws RemoteError when an attempt has failed otherwise: the transfers will try again
+   */
+  prepare(transfers: number): Promise<void>;
   /** Ends all connections and whatever waits for them; again is fine. */
   close(): void;
 }
@@ -64,8 +70,9 @@ export function channelPool(
   let channelPatienceMs = askAgainMs;
   let connectionLimit = maxConnections;
   let askAgainAtMs = 0;
-  /** One attempt at a time: what is refused is refused once. */
-  let growing: Promise<void> | null = null;
+  /** One attempt of a kind at a time: what is refused is refused once. */
+  let opening: Promise<void> | null = null;
+  let connecting: Promise<void> | null = null;
   /** Why nothing works any more: closed, or refused in a way that no other attempt can change. */
   let end: RemoteError | null = null;
 
@@ -114,22 +121,17 @@ export function channelPool(
   const mayConnect = () =>
     connections.size < (performance.now() < askAgainAtMs ? connectionLimit : maxConnections);
 
-  /** Opens a channel. Afterwards there is one more, or one limit is lower. */
-  const grow = async (): Promise<void> => {
-    const [emptiest] = roomy();
-    if (emptiest !== undefined && (emptiest.channels.size < FIRST_CHANNELS || !mayConnect())) {
-      const before = emptiest.channels.size;
-      const channel = await emptiest.openChannel().catch((error: unknown) => {
-        if (before > 0 && end === null) limitChannels(before);
-        throw error;
-      });
-      if (channel !== null) return;
-      limitChannels(before);
-      if (emptiest.channels.size > 0) return;
-      emptiest.end(new RemoteError('open a channel: refused', { retryable: true }));
-    } else {
-      await addConnection();
-    }
+  /** Afterwards there is one more, or one limit is lower. */
+  const openChannel = async (connection: Connection): Promise<void> => {
+    const before = connection.channels.size;
+    const channel = await connection.openChannel().catch((error: unknown) => {
+      if (before > 0 && end === null) limitChannels(before);
+      throw error;
+    });
+    if (channel !== null) return;
+    limitChannels(before);
+    if (connection.channels.size > 0) return;
+    connection.end(new RemoteError('open a channel: refused', { retryable: true }));
   };
 
   const wake = () => {
@@ -137,19 +139,47 @@ export function channelPool(
     waiting.clear();
   };
 
-  const growOnce = (): Promise<void> => {
-    growing ??= grow().finally(() => {
-      growing = null;
+  const openOnce = (connection: Connection): Promise<void> => {
+    opening ??= openChannel(connection).finally(() => {
+      opening = null;
       wake();
     });
-    return growing;
+    return opening;
+  };
+
+  const connectOnce = (): Promise<void> => {
+    connecting ??= addConnection().finally(() => {
+      connecting = null;
+      wake();
+    });
+    return connecting;
+  };
+
+  const underWay = () => Number(opening !== null) + Number(connecting !== null);
+
+  /** Begins what brings one channel more. @returns what is under way where nothing can be begun beside it, `null` for nothing */
+  const grow = (): Promise<void> | null => {
+    const [emptiest] = roomy();
+    const hasRoom = emptiest !== undefined && (emptiest.channels.size < FIRST_CHANNELS || !mayConnect());
+    if (hasRoom && opening === null) return openOnce(emptiest);
+    if (connecting === null && mayConnect()) return connectOnce();
+    return opening ?? connecting;
+  };
+
+  /** Begins what brings so many channels, as far as it can be done at once: over a long line each takes long. */
+  const growTo = (count: number): void => {
+    const most = Math.min(count, maxChannels);
+    for (let before = -1; underWay() > before && liveChannels().length + underWay() < most; ) {
+      before = underWay();
+      grow()?.catch(() => {}); // what has failed shows in what is there afterwards
+    }
   };
 
   /** One step on the way to a channel. @returns it, counted as lent, or `null` when the step has to be followed by another */
   const tryBorrow = async (use: Use, { signal, onLimit }: Waiting): Promise<SftpChannel | null> => {
     const channels = liveChannels();
     if (channels.length === 0) {
-      await abortable(() => growOnce(), signal);
+      await abortable(async () => grow(), signal);
       return null;
     }
     // A transfer goes where the least waits behind it; what is small goes together.
@@ -162,8 +192,8 @@ export function channelPool(
       return channel;
     }
     const turn = new Promise<void>((resolve) => waiting.add(resolve));
-    // Who waits is woken by a channel that is given back, too; a failure shows in what is there afterwards.
-    if (mayGrow) growOnce().catch(() => {});
+    // Who waits is woken by a channel that is given back, too.
+    if (mayGrow) growTo(channels.length + waiting.size);
     else if (channels.length < maxChannels) onLimit?.(channels.length);
     await abortable(() => turn, signal);
     return null;
@@ -182,6 +212,14 @@ export function channelPool(
       } finally {
         lentOf(channel)[use] -= 1;
         wake();
+      }
+    },
+    async prepare(transfers) {
+      for (;;) {
+        growTo(transfers);
+        const growing = [opening, connecting].filter((one) => one !== null);
+        if (growing.length === 0) return;
+        await Promise.race(growing);
       }
     },
     close() {
