@@ -1,6 +1,7 @@
 import {
   neededFrames,
   neededPacks,
+  type PlannedFrame,
   type PlannedPiece,
   piecesOf,
   wholesOf,
@@ -36,9 +37,7 @@ export async function fetchPieces(deps: FetchDeps): Promise<void> {
   await concurrently(neededPacks(plan), PACKS_AT_ONCE, async (pack) => {
     for (const frames of neededFrames(plan, pack.id, FRAMES_AT_ONCE)) {
       const [first, last] = [frames[0]!.position, frames.at(-1)!.position];
-      const wholes = wholesOf(plan, pack.id, first, last);
-      const wanted = frames.map((frame) => ({ ...frame, whole: wholes.get(frame.position) ?? null }));
-      await writePieces(openFrames(pack, wanted, deps), piecesOf(plan, pack.id, first, last), deps);
+      await writePieces(openFrames(pack, frames, deps), piecesOf(plan, pack.id, first, last), deps);
     }
   });
 }
@@ -49,13 +48,16 @@ interface WantedFrame extends Frame {
 
 async function* openFrames(
   pack: Tables['pack'],
-  frames: readonly WantedFrame[],
-  { repository, signal, tally, opener }: FetchDeps,
+  frames: readonly PlannedFrame[],
+  { plan, repository, signal, tally, opener }: FetchDeps,
 ): AsyncGenerator<Opened<WantedFrame>[]> {
   const options = { signal, onFetched: tally.fetched };
   for await (const span of fetchSpans(repository, pack, frames, options)) {
-    if (span.bytes !== null) yield* opener.open(span, signal);
-    else yield span.frames.map((frame) => ({ frame, chunk: null, damage: span.damage, written: null }));
+    // Looked up while others are fetched and opened, and not before the first are asked for.
+    const wholes = wholesOf(plan, pack.id, span.frames[0]!.position, span.frames.at(-1)!.position);
+    const wanted = span.frames.map((frame) => ({ ...frame, whole: wholes.get(frame.position) ?? null }));
+    if (span.bytes !== null) yield* opener.open({ ...span, frames: wanted }, signal);
+    else yield wanted.map((frame) => ({ frame, chunk: null, damage: span.damage, written: null }));
   }
 }
 

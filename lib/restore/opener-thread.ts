@@ -40,6 +40,7 @@ port.on('message', (message: ToOpener) => {
       answer(message.number);
       break;
     case 'stop':
+      spans.clear();
       target.close();
       port.close(); // the last thing that keeps the thread alive
   }
@@ -47,7 +48,7 @@ port.on('message', (message: ToOpener) => {
 
 function answer(number: number): void {
   const span = spans.get(number);
-  if (span === undefined) return; // the one that ends it was asked for already
+  if (span === undefined) return; // it has ended, or all have
   const chunks: Buffer[] = [];
   const damage = new Map<number, string>();
   const failures = new Map<number, PassedFailure>();
@@ -84,6 +85,7 @@ function answer(number: number): void {
   const bytes = joined(chunks, passed);
   const message: FromOpener = { number, frames, bytes, damage, failures, refused };
   port.postMessage(message, [bytes.buffer as ArrayBuffer]);
+  if (passed === 0) setImmediate(answer, number); // nothing piles up: it need not be asked for
 }
 
 /** @returns bytes that have a buffer for themselves, and can be passed on */

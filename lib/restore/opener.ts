@@ -59,7 +59,7 @@ export interface OpenerOptions {
 
 export type ToOpener =
   | { readonly type: 'span'; readonly number: number; readonly span: PassedSpan }
-  /** Asks for the next chunks of a span. */
+  /** Asks for the next chunks of a span; what comes after files alone comes unasked. */
   | { readonly type: 'more'; readonly number: number }
   | { readonly type: 'stop' };
 
@@ -102,6 +102,8 @@ const FILE_NUMBERS = ['mode', 'uid', 'gid', 'mtimeUs'] as const;
 const NUMBERS = FRAME_NUMBERS.length + 1 + FILE_NUMBERS.length;
 /** Opening and writing take longer than all the rest of a restore. */
 const THREADS = 2;
+/** From so many frames on, a span is divided among the threads: they are small, and copying them is little of the work. */
+const DIVIDED_FRAMES = 64;
 
 /** An opener that has no threads until there is something to open. */
 export function createOpener(options: OpenerOptions, count: number = THREADS): Opener {
@@ -112,10 +114,15 @@ export function createOpener(options: OpenerOptions, count: number = THREADS): O
   };
   return {
     begin: () => void threads(),
-    open: (span, signal) =>
-      threads()
-        .reduce((least, one) => (one.spans() < least.spans() ? one : least))
-        .open(span, signal),
+    async *open(span, signal) {
+      const opened = divided(span, count).map((part) =>
+        threads()
+          .reduce((least, one) => (one.spans() < least.spans() ? one : least))
+          .open(part, signal),
+      );
+      if (opened.length > 1) free(span.bytes);
+      for (const part of opened) yield* part;
+    },
     stop: async () => void (await Promise.all((started ?? []).map((thread) => thread.stop()))),
   };
 }
@@ -143,32 +150,54 @@ function startOpener(options: OpenerOptions): OpenerThread {
   return {
     spans: () => inboxes.size,
 
-    async *open<F extends FrameToOpen>(span: SealedSpan<F>, signal?: AbortSignal) {
+    open<F extends FrameToOpen>(span: SealedSpan<F>, signal?: AbortSignal) {
       if (broken) throw broken;
       spans += 1;
       const number = spans;
       const inbox = createArrivals<FromOpener | Error>();
       inboxes.set(number, inbox);
-      try {
-        const passed = passedSpan(span);
-        tell({ type: 'span', number, span: passed }, [passed.bytes.buffer as ArrayBuffer]);
-        tell({ type: 'more', number });
-        for (let done = 0; done < span.frames.length; ) {
-          await abortable(() => inbox.wait(), signal);
-          const answer = inbox.take()!;
-          if (answer instanceof Error) throw answer;
-          tell({ type: 'more', number }); // the next ones are opened while these are used
-          yield openedFrames(span.frames.slice(done, done + answer.frames), answer);
-          free(bufferOf(answer.bytes));
-          done += answer.frames;
+      const passed = passedSpan(span);
+      tell({ type: 'span', number, span: passed }, [passed.bytes.buffer as ArrayBuffer]);
+      tell({ type: 'more', number });
+      const answers = async function* () {
+        try {
+          for (let done = 0; done < span.frames.length; ) {
+            await abortable(() => inbox.wait(), signal);
+            const answer = inbox.take()!;
+            if (answer instanceof Error) throw answer;
+            if (answer.bytes.length > 0) tell({ type: 'more', number }); // opened while these are used
+            yield openedFrames(span.frames.slice(done, done + answer.frames), answer);
+            free(bufferOf(answer.bytes));
+            done += answer.frames;
+          }
+        } finally {
+          inboxes.delete(number);
         }
-      } finally {
-        inboxes.delete(number);
-      }
+      };
+      return answers();
     },
 
     stop,
   };
+}
+
+/** The parts follow one another. What is passed of their bytes is a copy: no buffer can go to two threads. */
+function divided<F extends FrameToOpen>(span: SealedSpan<F>, count: number): SealedSpan<F>[] {
+  const { frames, bytes, range } = span;
+  if (frames.length < DIVIDED_FRAMES) return [span];
+  const each = Math.ceil(frames.length / count);
+  return Array.from({ length: count }, (_, index) => {
+    const own = frames.slice(index * each, (index + 1) * each);
+    const [start, last] = [own[0]!.offset, own.at(-1)!];
+    const length = last.offset + last.storedSize - start;
+    const from = start - range.offset;
+    return {
+      ...span,
+      frames: own,
+      bytes: bytes.subarray(from, from + length),
+      range: { offset: start, length },
+    };
+  });
 }
 
 function passedSpan({ name, header, bytes, range, frames }: SealedSpan<FrameToOpen>): PassedSpan {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HEADER_BYTES } from '../../lib/format/envelope.ts';
@@ -8,7 +9,13 @@ import { chunkId, repositoryKeys } from '../../lib/format/keys.ts';
 import { createPackBuilder } from '../../lib/format/pack.ts';
 import type { SealedSpan } from '../../lib/repository/chunks.ts';
 import { EntryError, reasonOf } from '../../lib/restore/failure.ts';
-import { createOpener, type FrameToOpen, type Opened, type Opener } from '../../lib/restore/opener.ts';
+import {
+  createOpener,
+  type FrameToOpen,
+  type Opened,
+  type Opener,
+  type ToOpener,
+} from '../../lib/restore/opener.ts';
 import { openTarget } from '../../lib/restore/target.ts';
 import { testMaster } from '../format/fixtures.ts';
 import { withFolder } from '../helpers/temporary.ts';
@@ -245,6 +252,54 @@ opener('gives some of many tiny files before it has written all, and those behin
       count,
     );
     assert.is(readdirSync(folder).length, count);
+  }),
+);
+
+opener('divides many frames among its threads, and gives them in their order', async () => {
+  const told: string[][] = [];
+  const onWorker = (worker: Worker) => {
+    const own: string[] = [];
+    told.push(own);
+    const { postMessage } = worker;
+    worker.postMessage = (message: ToOpener, transfer) => {
+      own.push(message.type);
+      postMessage.call(worker, message, transfer);
+    };
+  };
+  process.on('worker', onWorker);
+  try {
+    await withTarget(async ({ opener, folder }) => {
+      opener.begin();
+      await new Promise(setImmediate); // it is told of a moment later
+      const names = Array.from({ length: 2001 }, (_, n) => `/${n}`);
+      const span = sealedFiles(names.map((name) => [name, Buffer.from(name)]));
+      const opened = (await Array.fromAsync(opener.open(span))).flat();
+      assert.equal(
+        opened.map(({ frame }) => frame.position),
+        names.map((_, n) => n),
+      );
+      for (const name of names) assert.is(readFileSync(join(folder, name), 'utf8'), name);
+    });
+    // What comes after files is not asked for: nobody has to hold it.
+    assert.equal(told, Array(2).fill(['span', 'more', 'stop']));
+    await withOpener(async (opener) => {
+      const chunks = Array.from({ length: 301 }, (_, n) => randomBytes(n * 20));
+      assert.equal(await readAll(opener.open(sealed(chunks)())), expected(chunks));
+    });
+  } finally {
+    process.off('worker', onWorker);
+  }
+});
+
+opener('writes no more files once it is to stop', () =>
+  withTarget(async ({ opener, folder }) => {
+    const count = 5000;
+    const span = sealedFiles(Array.from({ length: count }, (_, n) => [`/${n}`, Buffer.from(`content ${n}`)]));
+    const reading = opener.open(span).next();
+    reading.catch(() => {});
+    await opener.stop();
+    const written = readdirSync(folder).length;
+    assert.ok(written < count, `${written}`);
   }),
 );
 
