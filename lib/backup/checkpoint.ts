@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InterruptedError } from '../errors.ts';
 import { putCheckpoint } from '../repository/backups.ts';
+import type { ManifestDeps } from './make-manifest.ts';
 import { checkpointId } from './own.ts';
-import { assemble, type BackupFacts, type PublishDeps } from './publish.ts';
+import { assemble, type BackupFacts } from './publish.ts';
 
 /** A checkpoint takes up at most this share of the time. */
 const SHARE = 0.05;
@@ -23,7 +24,7 @@ export interface Checkpoints {
 export function startCheckpoints(
   everyMs: number,
   facts: BackupFacts,
-  deps: PublishDeps,
+  deps: ManifestDeps,
   onFailure: (error: Error) => void,
 ): Checkpoints {
   const { repository, run } = deps;

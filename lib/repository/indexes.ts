@@ -18,7 +18,7 @@ import {
   recordOwnIndex,
   seenIndexes,
 } from '../journal/packs.ts';
-import type { RemoteObject } from '../remote/remote.ts';
+import type { PutOptions, RemoteObject } from '../remote/remote.ts';
 import { pauser } from '../waiting.ts';
 import { free } from './chunks.ts';
 import { CALLS_AT_ONCE, concurrently } from './concurrently.ts';
@@ -170,25 +170,36 @@ async function packsWithout(
   }
 }
 
+export interface IndexOptions {
+  /** Packs that are on their way: the indexes hold them as well. */
+  readonly coming?: readonly PackToIndex[];
+  /** As for every put; resolves when those packs are recorded. */
+  readonly beforeNaming?: () => Promise<void>;
+}
+
 /** Puts indexes that hold every durable pack no index holds yet. */
 export async function putIndexes(
   repository: Repository,
   journal: Journal,
   journalRepository: number,
+  { coming = [], beforeNaming = async () => {} }: IndexOptions = {},
 ): Promise<void> {
+  const comingNames = new Set(coming.map(({ name }) => name));
   const locate = (id: Buffer) => chunkLocation(journal, journalRepository, id);
   const pause = pauser(); // very small files have many chunks to look up
   const packs = async function* (): AsyncGenerator<PackToIndex> {
     for (const pack of packsWithoutIndex(journal, journalRepository)) {
       await pause();
       const name = pack.name.toString('hex');
+      if (comingNames.has(name)) continue; // it was recorded meanwhile
       const directory = isDirectoryOf(pack, locate)
         ? pack.directory
         : await readDirectory(repository, name, pack.size);
       yield { name, sizeBytes: pack.size, directory };
     }
+    yield* coming;
   };
-  for await (const { name, group } of writeIndexes(repository, packs())) {
+  for await (const { name, group } of writeIndexes(repository, packs(), { beforeNaming })) {
     const names = group.map((pack) => Buffer.from(pack.name, 'hex'));
     recordOwnIndex(journal, journalRepository, name, names);
   }
@@ -233,11 +244,12 @@ async function readDirectory(repository: Repository, name: string, sizeBytes: nu
 export async function* writeIndexes(
   { remote, keys }: Repository,
   packs: Iterable<PackToIndex> | AsyncIterable<PackToIndex>,
+  options?: PutOptions,
 ): AsyncGenerator<{ readonly name: string; readonly group: readonly PackToIndex[] }, void, void> {
   for await (const group of groupsOf(packs)) {
     const sealed = sealObject(keys, 'index', '', encodePackIndex(group));
     const name = `${INDEX_PREFIX}${contentName(sealed)}`;
-    await remote.put(name, sealed);
+    await remote.put(name, sealed, options);
     yield { name, group };
   }
 }

@@ -7,9 +7,12 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { LockedError, RemoteError } from '../../lib/errors.ts';
 import type { BackupHeader } from '../../lib/format/backup-header.ts';
+import { openObject } from '../../lib/format/envelope.ts';
+import { decodePackIndex } from '../../lib/format/pack-index.ts';
 import { memoryRemote } from '../../lib/remote/memory.ts';
 import type { Remote } from '../../lib/remote/remote.ts';
 import { putCheckpoint } from '../../lib/repository/backups.ts';
+import { packName } from '../../lib/repository/repository.ts';
 import { assertRejects, seededBytes } from '../format/fixtures.ts';
 import { failingRemote } from '../helpers/failing-remote.ts';
 import {
@@ -57,6 +60,15 @@ function watchedRemote({ objects }: Machine, look: (change: Change) => Promise<v
 function statesOf(machine: Machine): Promise<string[]> {
   return machine.withJournal((journal) =>
     (journal.sqlite.prepare('SELECT state FROM run').all() as { state: string }[]).map(({ state }) => state),
+  );
+}
+
+/** The names of the packs that are recorded. */
+function packsInJournal(machine: Machine): Promise<string[]> {
+  return machine.withJournal((journal) =>
+    (journal.sqlite.prepare('SELECT name FROM pack').all() as { name: Buffer }[]).map(({ name }) =>
+      name.toString('hex'),
+    ),
   );
 }
 
@@ -152,18 +164,12 @@ const third = suite('order 3');
 third('a pack is on the remote before the journal says so, and before any file counts as uploaded', () =>
   withMachine(async (machine) => {
     writeTree(machine.source, TREE);
-    const known = () =>
-      machine.withJournal((journal) =>
-        (journal.sqlite.prepare('SELECT name FROM pack').all() as { name: Buffer }[]).map(({ name }) =>
-          name.toString('hex'),
-        ),
-      );
     let looks = 0;
     const remote = watchedRemote(machine, async ({ name }) => {
       if (!name.startsWith('packs/')) return;
       looks += 1;
       assert.not(
-        (await known()).includes(name.slice('packs/ab/'.length)),
+        (await packsInJournal(machine)).includes(name.slice('packs/ab/'.length)),
         `${name} is recorded before it is put`,
       );
     });
@@ -208,6 +214,27 @@ for (const [kind, folder] of [
     }),
   );
 }
+
+fourth('when an index is put, every pack in it is there and recorded', () =>
+  withMachine(async (machine) => {
+    writeTree(machine.source, TREE);
+    const repository = repositoryAt(memoryRemote(machine.objects));
+    let packs = 0;
+    const remote = watchedRemote(machine, async ({ name, when, bytes }) => {
+      if (when !== 'before') return;
+      if (name.startsWith('packs/')) await new Promise((wake) => setTimeout(wake, 20)); // the index is ready first
+      if (!name.startsWith('index/')) return;
+      const known = await packsInJournal(machine);
+      for (const pack of decodePackIndex(openObject(repository.keys, 'index', name, bytes))) {
+        packs += 1;
+        assert.ok(machine.objects.has(packName(pack.name)), `${name} refers to what is not there`);
+        assert.ok(known.includes(pack.name), `${name} refers to what is not recorded`);
+      }
+    });
+    await machine.backUp({ remote });
+    assert.is(packs, [...machine.objects.keys()].filter((name) => name.startsWith('packs/')).length);
+  }),
+);
 
 function backupIdOf({ objects }: Machine): string {
   return [...objects.keys()].find((name) => name.startsWith('backups/'))!.slice('backups/'.length);

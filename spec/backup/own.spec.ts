@@ -100,6 +100,35 @@ publishing('is the next where something damaged has come under its own', () =>
   }),
 );
 
+publishing('is looked at again where it took long to get there', () =>
+  withMachine(async (machine) => {
+    writeTree(machine.source, { text: 'text' });
+    const remote = memoryRemote(machine.objects);
+    const { now } = performance;
+    let first = '';
+    let laterMs = 0;
+    performance.now = () => now.call(performance) + laterMs;
+    try {
+      const put: Remote['put'] = async (name, ...rest) => {
+        await remote.put(name, ...rest);
+        if (!name.startsWith('index/')) return;
+        laterMs = 60_000;
+        machine.objects.set(`backups/${first}`, Buffer.from('of another machine'));
+      };
+      const { backupId } = await machine.backUp({
+        remote: { ...remote, put },
+        onEvent(event) {
+          if (event.type === 'backup_started') first = event.backupId;
+        },
+      });
+      assert.ok(backupId > first, `${backupId} after ${first}`);
+      assert.is(machine.objects.get(`backups/${first}`)?.toString(), 'of another machine');
+    } finally {
+      performance.now = now;
+    }
+  }),
+);
+
 publishing('is not looked for without end where a server has something under every name', async () => {
   const isTaken = takenIds(
     garbageUnder(() => true),
