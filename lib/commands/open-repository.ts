@@ -10,10 +10,11 @@ import { keyMemory } from './key-memory.ts';
 
 /**
  * Opens the repository of a remote that was named, with the password of the configuration or the person's.
+ * @param remote.connecting comes when its library is loaded, which is not waited for before the password is there
  * @param onPassword called when it is there, and the derivation of keys begins, which is long and not in this thread
  */
 export async function openNamed(
-  remote: Remote,
+  { url, connecting }: { readonly url: string; readonly connecting: Promise<Remote> },
   config: Config,
   { cacheFolder }: DataPaths,
   { terminal }: Cli,
@@ -26,8 +27,8 @@ export async function openNamed(
     return password;
   };
   // Who has to type it is asked when it is clear what for.
-  const memory = config.password.source === null ? null : keyMemory(cacheFolder, remote.url);
-  return openRepository(remote, askPassword, memory);
+  const memory = config.password.source === null ? null : keyMemory(cacheFolder, url);
+  return openRepository(connecting, askPassword, memory);
 }
 
 export interface DefaultOptions {

@@ -67,7 +67,7 @@ export async function withSession<Result>(
   const config = { ...configured, retryForMs: options.retryForMs ?? configured.retryForMs };
   const paths = dataPaths(cli.env, cli.home);
   const { progress = () => {} } = options;
-  const { parseRemoteUrl } = await import('../remote/url.ts');
+  const { parseRemoteUrl, formatRemoteUrl } = await import('../remote/url.ts');
   const location = parseRemoteUrl(config.remote ?? paths.defaultRepository, cli.cwd);
   const isDefault = config.remote === null;
 
@@ -75,16 +75,20 @@ export async function withSession<Result>(
   const lanes = isSftp ? Math.max(LANES, config.connections) : config.connections;
   const mostLanes = isSftp ? config.connections * LANES_A_CONNECTION : lanes;
   const temporaryToken = newTemporaryToken();
-  const connected = await connect(cli, config, location, { lanes: mostLanes, temporaryToken, progress });
-  const remote = listAhead(connected, options.listAhead ?? []);
+  const deriving = Promise.withResolvers<void>();
+  const onPassword = () => setImmediate(deriving.resolve); // by then the other thread has its work
+  const connecting = connect(cli, config, location, { lanes: mostLanes, temporaryToken, progress }).then(
+    (connected) => listAhead(connected, options.listAhead ?? []),
+  );
+  const forDefault = { makeDefaultRepository: false, ...options, progress, onPassword };
+  const opening = isDefault
+    ? connecting.then((remote) => openDefault(remote, paths, cli, forDefault))
+    : openNamed({ url: formatRemoteUrl(location), connecting }, config, paths, cli, onPassword);
+  opening.catch(() => {}); // thrown where it is waited for
+  const remote = await connecting;
   const hurry = closeAfterGrace(cli.signal, remote);
   const localRoot = location.kind === 'local' ? location.path : null;
   try {
-    const deriving = Promise.withResolvers<void>();
-    const onPassword = () => setImmediate(deriving.resolve); // by then the other thread has its work
-    const opening = isDefault
-      ? openDefault(remote, paths, cli, { makeDefaultRepository: false, ...options, progress, onPassword })
-      : openNamed(remote, config, paths, cli, onPassword);
     // A journal is not made for a repository that cannot be opened; one that is there is opened meanwhile.
     await (existsSync(paths.journalFile) ? Promise.race([deriving.promise, opening]) : opening);
     return await withOpenJournal(cli, paths, options, async (journal) => {

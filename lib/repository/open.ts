@@ -27,12 +27,13 @@ export interface KeyMemory {
 
 /**
  * Opens the repository with a password that fits one of its key files.
+ * @param connecting what is not needed before the password, where that is known, is being stretched
  * @param askPassword asked once it is clear that there is a repository, or it was opened before
  * @param memory lets the password be stretched, which takes long, while the remote is asked for the key file, and that one alone
  * @throws NoRepositoryError @throws WrongPasswordError @throws DamagedError @throws SkylockError for a newer format
  */
 export async function openRepository(
-  remote: Remote,
+  connecting: Remote | Promise<Remote>,
   askPassword: () => Promise<string>,
   memory: KeyMemory | null = null,
 ): Promise<Repository> {
@@ -46,6 +47,7 @@ export async function openRepository(
       .then((typed) => stretch(typed, recalled.kdf))
       .catch(() => {});
   }
+  const remote = await connecting;
   const [bytes, likely] = await Promise.all([
     readSmall(remote, CONFIG_NAME),
     readKeyFiles(remote, recalled === null ? remote.list(KEYS_PREFIX) : [recalled]),

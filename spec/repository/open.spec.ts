@@ -305,6 +305,29 @@ opening('again asks for the password, once, before the remote has answered', asy
   assert.equal([asked, opened.keys.master.export()], [1, CREATED.keys.master.export()]);
 });
 
+opening('again asks for the password before there is a remote to ask, and only again', async () => {
+  const remote = madeRemote();
+  const memory = memoryOf(null);
+  await openRepository(remote, secret('correct horse'), memory);
+  for (const [recalled, expected] of [
+    [memory.kept, 1],
+    [null, 0],
+  ] as const) {
+    const connected = Promise.withResolvers<typeof remote>();
+    let asked = 0;
+    const askPassword = async () => {
+      asked += 1;
+      return 'correct horse';
+    };
+    const opened = openRepository(connected.promise, askPassword, memoryOf(recalled));
+    await new Promise(setImmediate);
+    assert.is(asked, expected);
+    connected.resolve(remote);
+    await opened;
+    assert.is(asked, 1);
+  }
+});
+
 opening('for the first time after it was made does not look for its key file', async () => {
   const remote = memoryRemote();
   const memory = memoryOf(null);
