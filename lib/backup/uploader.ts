@@ -57,6 +57,8 @@ export interface UploaderDeps {
 
 /** Beside the packs in flight one is being built, and one more lets that go on while a lane changes packs. */
 const SPARE_BUFFERS = 2;
+/** What has changed calls for a manifest and an index in any case, which are sent beside one another. */
+const PUTS_AT_THE_END = 2;
 /** A manifest is small beside the files; its packs go on one lane. */
 const MANIFEST_PACK_BYTES = 8 * 1024 * 1024;
 
@@ -117,7 +119,8 @@ export function startUploader(deps: UploaderDeps): Uploader {
 
     readAhead(range, bytes = 0) {
       expectedBytes += bytes;
-      const puts = Math.min(lanes.count(), Math.ceil(expectedBytes / pace.smallestBytes));
+      const filled = Math.min(lanes.count(), Math.ceil(expectedBytes / pace.smallestBytes));
+      const puts = Math.max(PUTS_AT_THE_END, filled);
       if (puts > preparedPuts) remote.prepare?.(puts);
       preparedPuts = Math.max(preparedPuts, puts);
       packer.readAhead(range);
