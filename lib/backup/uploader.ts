@@ -60,7 +60,7 @@ const SPARE_BUFFERS = 2;
 /** What has changed calls for a manifest and an index in any case, which are sent beside one another. */
 const PUTS_AT_THE_END = 2;
 /** A manifest is small beside the files; its packs go on one lane. */
-const MANIFEST_PACK_BYTES = 8 * 1024 * 1024;
+const MANIFEST_PACK_BYTES = 4 * 1024 * 1024;
 
 export function startUploader(deps: UploaderDeps): Uploader {
   const { journal, repository, run, compressOverBytes, progress, signal } = deps;
