@@ -20,6 +20,8 @@ export interface PartFiles {
   /** What to call the part file in the next system call. */
   at(path: Buffer): Buffer;
   create(file: Pick<FileToWrite, 'path' | 'size'>): number;
+  /** Opens what there is of the file, as long as it is to be. */
+  reopen(file: Pick<FileToWrite, 'path' | 'size'>): number;
   /**
    * The content is whole: sets the attributes, closes the file and moves it into place.
    * @returns why the owner could not be set, or `null`
@@ -56,16 +58,16 @@ export function createPartFiles({ target, overwrite, asRoot, tag }: PartFileOpti
 
     create({ path, size }) {
       const fd = openSync(at(path), O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, PART_MODE);
+      if (size < HOLE_BYTES) return fd;
       try {
-        // A hole at the end is not written either.
-        if (size >= HOLE_BYTES) ftruncateSync(fd, size);
+        return withLength(fd, size); // a hole at the end is not written either
       } catch (error) {
-        closeSync(fd);
         files.remove(path);
         throw error;
       }
-      return fd;
     },
+
+    reopen: ({ path, size }) => withLength(openSync(at(path), O_RDWR | O_NOFOLLOW), size),
 
     put(file, fd) {
       let refused: string | null;
@@ -103,6 +105,17 @@ export function createPartFiles({ target, overwrite, asRoot, tag }: PartFileOpti
     },
   };
   return files;
+}
+
+/** @returns the descriptor, which is closed when this fails */
+function withLength(fd: number, size: number): number {
+  try {
+    ftruncateSync(fd, size);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
 }
 
 function text(path: Buffer): string {

@@ -1,13 +1,4 @@
-import {
-  closeSync,
-  constants,
-  ftruncateSync,
-  lstatSync,
-  opendirSync,
-  openSync,
-  renameSync,
-  unlinkSync,
-} from 'node:fs';
+import { closeSync, constants, lstatSync, opendirSync, openSync, renameSync, unlinkSync } from 'node:fs';
 import { systemErrorCode } from '../errors.ts';
 import { claimLeftovers, noteFolder, noteLeftover } from '../journal/restore-leftovers.ts';
 import { countPiece, notePart, type PlannedPiece, partOf } from '../journal/restore-pieces.ts';
@@ -159,9 +150,7 @@ export function createParts({ plan, target, tally, files, userId, tag }: PartsDe
       renameSync(target.at(path, name), files.at(entry.path));
       // A restore that was killed just before it moved the file has left it with the mode the file was to have.
       setPartMode(files.at(entry.path));
-      const fd = openSync(files.at(entry.path), O_RDWR | O_NOFOLLOW);
-      ftruncateSync(fd, entry.size);
-      return fd;
+      return files.reopen(entry);
     },
 
     discard(entry) {
