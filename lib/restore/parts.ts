@@ -13,7 +13,7 @@ import { bytes, type Target } from './target.ts';
 /** Files on their way: those whose pieces come one by one, and what earlier restores have left of theirs. */
 export interface Parts {
   /** Writes all of a file that consists of one chunk. */
-  writeWhole(entry: RestoreEntry, chunk: Buffer): Promise<void>;
+  writeWhole(entry: RestoreEntry, chunk: Buffer): void;
   /** A file is in place. @param refused why its owner could not be set, or `null` */
   settle(entry: RestoreEntry, refused: string | null): void;
   /** Writes one of a file's pieces; the last one puts it in place. */
@@ -115,16 +115,10 @@ export function createParts({ plan, target, tally, files, userId, tag }: PartsDe
     settle,
     nameOf: ({ path }) => files.nameOf(path),
 
-    async writeWhole(entry, chunk) {
-      const fd = files.create(entry);
-      try {
-        await writeChunk(fd, chunk, 0, true);
-      } catch (error) {
-        closeSync(fd);
-        throw error;
-      }
+    writeWhole(entry, chunk) {
+      const refused = files.writeWhole(entry, chunk);
       tally.written(chunk.length);
-      put(entry, fd);
+      settle(entry, refused);
     },
 
     async writePiece({ entry, offset, blank }, chunk) {
