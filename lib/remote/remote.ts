@@ -78,8 +78,8 @@ export interface Remote {
 /** No object Skylock writes is larger (a pack is 32 MiB and one chunk at most), so no answer may be. */
 export const MAX_GET_BYTES = 64 * 1024 * 1024;
 
-/** A range of so much holds nobody up: it is fetched beside what is large, on whatever channel there is. */
-export const SMALL_GET_BYTES = 64 * 1024;
+/** So much holds nobody up: it is put, or fetched, beside what is large, on whatever channel there is. */
+export const SMALL_BYTES = 64 * 1024;
 
 /** Temporary objects lie in this folder of the root until they are renamed to their final name. */
 export const TEMPORARY_FOLDER = 'tmp';

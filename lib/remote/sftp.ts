@@ -2,7 +2,7 @@ import { userInfo } from 'node:os';
 import type { Client, ConnectConfig } from 'ssh2';
 import SftpClient from 'ssh2-sftp-client';
 import { requireName, requirePrefix } from './name.ts';
-import { type Remote, SMALL_GET_BYTES } from './remote.ts';
+import { type Remote, SMALL_BYTES } from './remote.ts';
 import type { RemoteSettings } from './settings.ts';
 import type { Authenticator } from './sftp/authentication.ts';
 import type { SftpChannel } from './sftp/channel.ts';
@@ -14,7 +14,7 @@ import { readFolder, statPath } from './sftp/folders.ts';
 import { type HostKeyChecker, hostKeyChecker } from './sftp/host-key.ts';
 import { hostLabel } from './sftp/known-hosts.ts';
 import { fillTemporary, getFile, nameTemporary, putFile, removeFile } from './sftp/objects.ts';
-import { channelPool } from './sftp/pool.ts';
+import { channelPool, type Use } from './sftp/pool.ts';
 import { readHostConfig } from './sftp/ssh-config.ts';
 import { temporaryName } from './temporary.ts';
 import { formatRemoteUrl, type SftpLocation } from './url.ts';
@@ -64,17 +64,14 @@ export async function openSftp(
       const { beforeNaming } = options;
       const doing = `put ${name}`;
       const place = placeOf(name);
+      const use = useFor(bytes.length);
       if (beforeNaming === undefined) {
-        await pool.withChannel(
-          'transfer',
-          (channel) => putFile(channel, doing, place, bytes, options),
-          options,
-        );
+        await pool.withChannel(use, (channel) => putFile(channel, doing, place, bytes, options), options);
         return;
       }
       // The channel is given back meanwhile: what is waited for may need it.
       const fill = (channel: SftpChannel) => fillTemporary(channel, doing, place, bytes, options);
-      await pool.withChannel('transfer', fill, options);
+      await pool.withChannel(use, fill, options);
       try {
         await beforeNaming();
         options.signal?.throwIfAborted();
@@ -92,7 +89,7 @@ export async function openSftp(
 
     async get(name, range) {
       requireName(name);
-      const use = range !== undefined && range.length <= SMALL_GET_BYTES ? 'small' : 'transfer';
+      const use = useFor(range?.length ?? Number.POSITIVE_INFINITY);
       return pool.withChannel(use, (channel) => getFile(channel, `get ${name}`, pathOf(name), range));
     },
 
@@ -136,6 +133,10 @@ export async function openSftp(
       pool.close();
     },
   };
+}
+
+function useFor(bytes: number): Use {
+  return bytes <= SMALL_BYTES ? 'small' : 'transfer';
 }
 
 /** Prepares, at the first connection, what all connections share. */

@@ -7,7 +7,7 @@ import {
   encodeBackupHeader,
 } from '../format/backup-header.ts';
 import { MAX_OBJECT_BYTES, openObject, sealObject } from '../format/envelope.ts';
-import { type PutOptions, REPLACED_BY_THEN_MS, type Remote, SMALL_GET_BYTES } from '../remote/remote.ts';
+import { type PutOptions, REPLACED_BY_THEN_MS, type Remote, SMALL_BYTES } from '../remote/remote.ts';
 import { CALLS_AT_ONCE, concurrently } from './concurrently.ts';
 import { BACKUPS_PREFIX, CHECKPOINTS_PREFIX, type Repository } from './repository.ts';
 
@@ -143,8 +143,8 @@ async function openHeader(
 
 /** Nearly every header comes with the first answer, on any channel there is, and nothing has to be asked before. */
 async function getHeader(remote: Remote, name: string): Promise<Buffer | null> {
-  const start = await remote.get(name, { offset: 0, length: SMALL_GET_BYTES });
-  return start === null || start.length < SMALL_GET_BYTES ? start : remote.get(name);
+  const start = await remote.get(name, { offset: 0, length: SMALL_BYTES });
+  return start === null || start.length < SMALL_BYTES ? start : remote.get(name);
 }
 
 async function putHeader(

@@ -276,6 +276,15 @@ lanes('are opened before they are wanted where that is asked for', () =>
   ),
 );
 
+lanes('are not opened for what is small', () =>
+  withScriptedSftp({}, (server) =>
+    withRemote(server, { settings: { lanes: 4, maxConnections: 4 } }, async (remote) => {
+      await putAtOnce(remote, 6, server, 64 * 1024);
+      assert.is(server.requests.filter((asked) => asked === 'channel').length, 1);
+    }),
+  ),
+);
+
 lanes('are opened beside another connection: neither waits for the other', () =>
   withScriptedSftp({ maxChannels: 1, tooMany: 'says nothing' }, (server) =>
     withRemote(server, { settings: { lanes: 4, maxConnections: 2 } }, async (remote) => {
