@@ -57,8 +57,6 @@ export interface UploaderDeps {
 
 /** Beside the packs in flight one is being built, and one more lets that go on while a lane changes packs. */
 const SPARE_BUFFERS = 2;
-/** What has changed calls for a manifest and an index in any case, which are sent beside one another. */
-const PUTS_AT_THE_END = 2;
 /** A manifest is small beside the files; its packs go on one lane. */
 const MANIFEST_PACK_BYTES = 4 * 1024 * 1024;
 
@@ -82,7 +80,7 @@ export function startUploader(deps: UploaderDeps): Uploader {
   const { keys, config, remote } = repository;
   let sentBytes = 0;
   /** Of files that were found to be pending, and the puts that the remote was told of. */
-  let [expectedBytes, preparedPuts] = [0, 0];
+  let [expectedBytes, preparedPuts] = [0, 1];
 
   const packer = createPacker({
     journalFile: journal.file,
@@ -119,8 +117,7 @@ export function startUploader(deps: UploaderDeps): Uploader {
 
     readAhead(range, bytes = 0) {
       expectedBytes += bytes;
-      const filled = Math.min(lanes.count(), Math.ceil(expectedBytes / pace.smallestBytes));
-      const puts = Math.max(PUTS_AT_THE_END, filled);
+      const puts = Math.min(lanes.count(), Math.ceil(expectedBytes / pace.smallestBytes));
       if (puts > preparedPuts) remote.prepare?.(puts);
       preparedPuts = Math.max(preparedPuts, puts);
       packer.readAhead(range);
