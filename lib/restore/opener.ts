@@ -104,6 +104,8 @@ const NUMBERS = FRAME_NUMBERS.length + 1 + FILE_NUMBERS.length;
 const THREADS = 2;
 /** From so many frames on, a span is divided among the threads: they are small, and copying them is little of the work. */
 const DIVIDED_FRAMES = 64;
+/** With a larger chunk in it, it is not: each part may hold one that is opened, and a few kilobytes may unfold to megabytes. */
+const DIVIDED_CHUNK_BYTES = 1024 * 1024;
 
 /** An opener that has no threads until there is something to open. */
 export function createOpener(options: OpenerOptions, count: number = THREADS): Opener {
@@ -184,7 +186,8 @@ function startOpener(options: OpenerOptions): OpenerThread {
 /** The parts follow one another. What is passed of their bytes is a copy: no buffer can go to two threads. */
 function divided<F extends FrameToOpen>(span: SealedSpan<F>, count: number): SealedSpan<F>[] {
   const { frames, bytes, range } = span;
-  if (frames.length < DIVIDED_FRAMES) return [span];
+  const isSmall = frames.every(({ size }) => size <= DIVIDED_CHUNK_BYTES);
+  if (frames.length < DIVIDED_FRAMES || !isSmall) return [span];
   const each = Math.ceil(frames.length / count);
   return Array.from({ length: count }, (_, index) => {
     const own = frames.slice(index * each, (index + 1) * each);

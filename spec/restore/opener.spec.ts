@@ -283,8 +283,21 @@ opener('divides many frames among its threads, and gives them in their order', a
     // What comes after files is not asked for: nobody has to hold it.
     assert.equal(told, Array(2).fill(['span', 'more', 'stop']));
     await withOpener(async (opener) => {
+      opener.begin();
+      await new Promise(setImmediate);
       const chunks = Array.from({ length: 301 }, (_, n) => randomBytes(n * 20));
-      assert.equal(await readAll(opener.open(sealed(chunks)())), expected(chunks));
+      const spans = () => told.flat().filter((type) => type === 'span').length;
+      // Of a chunk that is large when it is opened no other is held beside it.
+      for (const [largest, parts] of [
+        [6000, 2],
+        [1024 * 1024, 2],
+        [1024 * 1024 + 1, 1],
+      ] as const) {
+        const before = spans();
+        const some = [...chunks, randomBytes(largest)];
+        assert.equal(await readAll(opener.open(sealed(some)())), expected(some));
+        assert.is(spans() - before, parts, `${largest} bytes`);
+      }
     });
   } finally {
     process.off('worker', onWorker);
