@@ -11,7 +11,8 @@ import { type Frame, fetchSpans } from '../repository/chunks.ts';
 import { concurrently } from '../repository/concurrently.ts';
 import type { Repository } from '../repository/repository.ts';
 import { EntryError } from './failure.ts';
-import type { Opened, Opener } from './opener.ts';
+import type { Opener } from './opener.ts';
+import type { Opened } from './opener-messages.ts';
 import type { Parts } from './parts.ts';
 import type { Tally } from './tally.ts';
 

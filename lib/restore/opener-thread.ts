@@ -2,15 +2,15 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { repositoryKeys } from '../format/keys.ts';
 import { free, type OpenedFrame, openSpan } from '../repository/chunks.ts';
+import type { OpenerOptions } from './opener.ts';
 import {
   type FrameToOpen,
   type FromOpener,
-  type OpenerOptions,
   type PassedFailure,
   passedFailure,
   sealedSpan,
   type ToOpener,
-} from './opener.ts';
+} from './opener-messages.ts';
 import { createPartFiles } from './part-files.ts';
 import { targetAt } from './target.ts';
 

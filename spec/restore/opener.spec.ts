@@ -9,13 +9,8 @@ import { chunkId, repositoryKeys } from '../../lib/format/keys.ts';
 import { createPackBuilder } from '../../lib/format/pack.ts';
 import type { SealedSpan } from '../../lib/repository/chunks.ts';
 import { EntryError, reasonOf } from '../../lib/restore/failure.ts';
-import {
-  createOpener,
-  type FrameToOpen,
-  type Opened,
-  type Opener,
-  type ToOpener,
-} from '../../lib/restore/opener.ts';
+import { createOpener, type Opener } from '../../lib/restore/opener.ts';
+import type { FrameToOpen, Opened, ToOpener } from '../../lib/restore/opener-messages.ts';
 import { openTarget } from '../../lib/restore/target.ts';
 import { testMaster } from '../format/fixtures.ts';
 import { withFolder } from '../helpers/temporary.ts';
