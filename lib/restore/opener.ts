@@ -23,7 +23,7 @@ export interface Opener {
   begin(): void;
   /**
    * Opens the frames of a stretch of a pack.
-   * @param span its bytes are a thread's from here on, until all of it was asked for or the thread ends
+   * @param span its bytes are not the caller's any more
    * @returns what became of the frames, in their order, some at a time; chunks are good until the next ones are asked for
    * @throws the signal's reason, without waiting for what the thread is at
    */
@@ -128,7 +128,7 @@ function startOpener(options: OpenerOptions): OpenerThread {
   };
 }
 
-/** The parts follow one another. What is passed of their bytes is a copy: no buffer can go to two threads. */
+/** The parts follow one another. The bytes of each are a copy, though one may be all there is: no buffer can go to two threads. */
 function divided<F extends FrameToOpen>(span: SealedSpan<F>, count: number): SealedSpan<F>[] {
   const { frames, bytes, range } = span;
   const isSmall = frames.every(({ size }) => size <= DIVIDED_CHUNK_BYTES);
@@ -142,7 +142,7 @@ function divided<F extends FrameToOpen>(span: SealedSpan<F>, count: number): Sea
     return {
       ...span,
       frames: own,
-      bytes: bytes.subarray(from, from + length),
+      bytes: bufferOf(new Uint8Array(bytes.subarray(from, from + length))),
       range: { offset: start, length },
     };
   });

@@ -87,6 +87,30 @@ for (const [what, damage] of [
   });
 }
 
+/** Enough for a stretch that is divided among threads. */
+const MANY = 200;
+for (const [where, keptBytes] of [
+  ['to nothing', 0],
+  ['in its first file', 300],
+  ['in its middle', 100_000],
+  ['in its last file', MANY * 1000 - 100],
+] as const) {
+  damaged(`whose pack of many small files is cut ${where} restores those before that`, () =>
+    withBench(async (bench) => {
+      const stored = Array.from({ length: MANY }, (_, index) =>
+        file(`/m/${String(index).padStart(3, '0')}`, noise(1000, `m${index}`)),
+      );
+      const backup = await store(bench, [folder('/m'), ...stored], { packBytes: 1_000_000 });
+      const pack = packOf(bench, noise(1000, 'm0'));
+      bench.remote.objects.set(pack, bench.remote.objects.get(pack)!.subarray(0, keptBytes));
+      const { failures, files } = await restoreInto(bench, backup);
+      assert.is(failures + files, MANY);
+      const whole = Math.floor(keptBytes / 1100); // more than a file takes in the pack
+      assert.ok(files >= whole && files <= keptBytes / 1000, `${files} files`);
+    }),
+  );
+}
+
 damaged('names the links of a file that could not be restored too', async () => {
   const { failed } = await damageAndRestore(noise(40_000, '3'), ({ remote }, pack) =>
     remote.objects.delete(pack),
