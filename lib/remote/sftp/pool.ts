@@ -48,7 +48,7 @@ export interface PoolLimits {
 }
 
 /**
- * Channels, opened when all are busy, over few connections. A server that refuses a channel or a connection is used
+ * Channels, opened when all are busy or on demand, over few connections. A server that refuses a channel or a connection is used
  * with what it gives; it is asked for another connection when one has ended, or after a while: others may have left.
  * @param connect gives up when the signal is aborted
  */
@@ -58,7 +58,7 @@ export function channelPool(
 ): ChannelPool {
   const connections = new Set<Connection>();
   const lent = new WeakMap<SftpChannel, Lent>();
-  const waiting = new Set<() => void>();
+  const waiting: Record<Use, Set<() => void>> = { transfer: new Set(), small: new Set() };
   const closing = new AbortController();
   /** So many the server lets a connection have, once it has refused another or broken off over it. */
   let channelLimit = Number.POSITIVE_INFINITY;
@@ -135,8 +135,10 @@ export function channelPool(
   };
 
   const wake = () => {
-    for (const resolve of waiting) resolve();
-    waiting.clear();
+    for (const those of Object.values(waiting)) {
+      for (const resolve of those) resolve();
+      those.clear();
+    }
   };
 
   const openOnce = (connection: Connection): Promise<void> => {
@@ -191,9 +193,9 @@ export function channelPool(
       lentOf(channel)[use] += 1;
       return channel;
     }
-    const turn = new Promise<void>((resolve) => waiting.add(resolve));
-    // Who waits is woken by a channel that is given back, too.
-    if (mayGrow) growTo(channels.length + waiting.size);
+    const turn = new Promise<void>((resolve) => waiting[use].add(resolve));
+    // Who waits is woken by a channel that is given back, too. What is small finds room on one.
+    if (mayGrow) growTo(channels.length + waiting.transfer.size + Math.min(1, waiting.small.size));
     else if (channels.length < maxChannels) onLimit?.(channels.length);
     await abortable(() => turn, signal);
     return null;
@@ -215,7 +217,9 @@ export function channelPool(
       }
     },
     async prepare(transfers) {
-      for (;;) {
+      // Some servers end the older connection when another one is made: there is no end to asking those.
+      for (let before = -1; liveChannels().length > before; ) {
+        before = liveChannels().length;
         growTo(transfers);
         const growing = [opening, connecting].filter((one) => one !== null);
         if (growing.length === 0) return;
