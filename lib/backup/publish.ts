@@ -98,8 +98,11 @@ async function indexAll(
   onDurable: () => void = () => {},
 ): Promise<void> {
   const beforeNaming = () => durable.then(onDurable);
+  const abandon = new AbortController();
+  durable.catch((error: unknown) => abandon.abort(error)); // an index that is tried again and again is not waited for
+  const options = { coming: packs, beforeNaming, signal: abandon.signal };
   try {
-    await putIndexes(repository, journal, run.journalRepository, { coming: packs, beforeNaming });
+    await putIndexes(repository, journal, run.journalRepository, options);
   } finally {
     await durable; // nothing goes on behind who is told
   }
@@ -166,15 +169,25 @@ interface Lookout {
 }
 
 function lookout(facts: BackupFacts, deps: ManifestDeps): Lookout {
-  let beganAtMs = Number.NEGATIVE_INFINITY;
-  let looking: Promise<string>;
+  let id = deps.run.backupId;
+  const look = async () => {
+    [id] = await Promise.all([freeId(id, facts, deps), refuseStrangePlace(deps.repository)]);
+    return id;
+  };
+  let looking: Promise<string> | null = null;
+  /** `null` while it waits for the one before: two at a time might find two ids. */
+  let begunAtMs: number | null = null;
   return {
     freeId() {
-      if (performance.now() - beganAtMs <= LOOK_HOLDS_MS) return looking;
-      beganAtMs = performance.now();
-      looking = Promise.all([findFreeId(facts, deps), refuseStrangePlace(deps.repository)]).then(
-        ([id]) => id,
-      );
+      const isFresh = begunAtMs === null || performance.now() - begunAtMs <= LOOK_HOLDS_MS;
+      if (looking !== null && isFresh) return looking;
+      begunAtMs = null;
+      looking = (looking ?? Promise.resolve())
+        .catch(() => {})
+        .then(() => {
+          begunAtMs = performance.now();
+          return look();
+        });
       looking.catch(() => {}); // whoever asks is told
       return looking;
     },
@@ -188,7 +201,11 @@ function lookout(facts: BackupFacts, deps: ManifestDeps): Lookout {
  * Two machines may have begun in the same second: the one that is ready first has the id, and the other takes the next.
  * Our own backup, put just before a kill, is put again.
  */
-async function findFreeId(facts: BackupFacts, { journal, repository, run }: ManifestDeps): Promise<string> {
+async function freeId(
+  id: string,
+  facts: BackupFacts,
+  { journal, repository, run }: ManifestDeps,
+): Promise<string> {
   const isTaken = takenIds(repository, { ...facts, run });
-  return (await isTaken(run.backupId)) ? renameRun(journal, run, isTaken) : run.backupId;
+  return (await isTaken(id)) ? renameRun(journal, run, isTaken) : id;
 }

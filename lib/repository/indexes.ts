@@ -175,6 +175,8 @@ export interface IndexOptions {
   readonly coming?: readonly PackToIndex[];
   /** As for every put; resolves when those packs are recorded. */
   readonly beforeNaming?: () => Promise<void>;
+  /** As for every put. */
+  readonly signal?: AbortSignal;
 }
 
 /** Puts indexes that hold every durable pack no index holds yet. */
@@ -182,7 +184,7 @@ export async function putIndexes(
   repository: Repository,
   journal: Journal,
   journalRepository: number,
-  { coming = [], beforeNaming = async () => {} }: IndexOptions = {},
+  { coming = [], ...options }: IndexOptions = {},
 ): Promise<void> {
   const comingNames = new Set(coming.map(({ name }) => name));
   const locate = (id: Buffer) => chunkLocation(journal, journalRepository, id);
@@ -199,7 +201,7 @@ export async function putIndexes(
     }
     yield* coming;
   };
-  for await (const { name, group } of writeIndexes(repository, packs(), { beforeNaming })) {
+  for await (const { name, group } of writeIndexes(repository, packs(), options)) {
     const names = group.map((pack) => Buffer.from(pack.name, 'hex'));
     recordOwnIndex(journal, journalRepository, name, names);
   }

@@ -264,7 +264,7 @@ publishing('tells of an index that cannot be put when the manifest is there', ()
       ...remote,
       async put(name, ...rest) {
         if (name.startsWith('index/')) throw new RemoteError(`put ${name}: no space`, { retryable: false });
-        if (name.startsWith('packs/')) await sleep(50);
+        if (name.startsWith('packs/')) await sleep(1000); // longer than all the rest
         await remote.put(name, ...rest);
       },
     };
@@ -295,6 +295,35 @@ publishing('gives nothing a name when its manifest cannot be put, and tells why'
     await assertRejects(() => machine.backUp({ remote: refusing }), RemoteError, /no space/);
     assert.equal([...machine.objects.keys()].map(kindOf), ['skylock.json', 'packs']);
     await assertNothingFalse(machine);
+  }),
+);
+
+publishing('tells why its manifest cannot be put, and does not try to send the index any longer', () =>
+  withMachine(async (machine) => {
+    writeTree(machine.source, { text: 'text' });
+    const remote = memoryRemote(machine.objects);
+    let [packs, tries] = [0, 0];
+    const refusing: Remote = {
+      ...remote,
+      async put(name, bytes, options) {
+        if (name.startsWith('packs/')) packs += 1;
+        if (name.startsWith('packs/') && packs === 2) {
+          while (tries === 0) await sleep(1);
+          throw new RemoteError(`put ${name}: no space`, { retryable: false });
+        }
+        if (name.startsWith('index/')) {
+          tries += 1;
+          throw new RemoteError(`put ${name}: the line was cut`, { retryable: true });
+        }
+        await remote.put(name, bytes, options);
+      },
+    };
+    const patient = withRetry(refusing, {
+      retryForMs: 600_000,
+      sleep: (_ms, signal) => sleep(20, undefined, { signal }),
+    });
+    await assertRejects(() => machine.backUp({ remote: patient }), RemoteError, /no space/);
+    assert.ok(tries < 10, `${tries} tries`);
   }),
 );
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { checkpointId, type OwnRun, removeOwnCheckpoints, takenIds } from '../../lib/backup/own.ts';
@@ -123,6 +124,56 @@ publishing('is looked at again where it took long to get there', () =>
       });
       assert.ok(backupId > first, `${backupId} after ${first}`);
       assert.is(machine.objects.get(`backups/${first}`)?.toString(), 'of another machine');
+    } finally {
+      performance.now = now;
+    }
+  }),
+);
+
+publishing('is one, in the journal as on the remote, where a look takes so long that another is wanted', () =>
+  withMachine(async (machine) => {
+    writeTree(machine.source, { text: 'text' });
+    const remote = memoryRemote(machine.objects);
+    const { now } = performance;
+    let [started, first] = ['', ''];
+    let laterMs = 0;
+    performance.now = () => now.call(performance) + laterMs;
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+    let [looks, atOnce, most] = [0, 0, 0];
+    const get: Remote['get'] = async (name, ...rest) => {
+      if (first === '' || name !== `backups/${first}`) return remote.get(name, ...rest);
+      looks += 1;
+      atOnce += 1;
+      most = Math.max(most, atOnce);
+      await answered;
+      atOnce -= 1;
+      return remote.get(name, ...rest);
+    };
+    const put: Remote['put'] = async (name, bytes, options = {}) => {
+      if (!name.startsWith('index/')) return remote.put(name, bytes, options);
+      await options.beforeNaming?.(); // of a try that fails
+      while (looks === 0) await sleep(1);
+      laterMs = 60_000;
+      await remote.put(name, bytes, options);
+      await sleep(20);
+      answer();
+    };
+    try {
+      const { backupId } = await machine.backUp({
+        remote: { ...remote, get, put },
+        onEvent(event) {
+          if (event.type === 'backup_started') started = event.backupId;
+          if (event.type !== 'publishing') return;
+          first = started;
+          machine.objects.set(`backups/${first}`, Buffer.from('of another machine'));
+        },
+      });
+      assert.is(most, 1, 'looks at a time');
+      assert.ok(backupId > first, `${backupId} after ${first}`);
+      const inJournal = await machine.withJournal(({ sqlite }) =>
+        sqlite.prepare('SELECT backup_id FROM run').pluck().all(),
+      );
+      assert.equal(inJournal, [backupId]);
     } finally {
       performance.now = now;
     }
