@@ -26,9 +26,10 @@ export async function openNamed(
     onPassword();
     return password;
   };
-  // Who has to type it is asked when it is clear what for.
-  const memory = config.password.source === null ? null : keyMemory(cacheFolder, url);
-  return openRepository(connecting, askPassword, memory);
+  const { source } = config.password;
+  // Who has to type it is asked when it is clear what for; nor is a command run for a remote that is refused.
+  const memory = source === null ? null : keyMemory(cacheFolder, url);
+  return openRepository(source?.kind === 'command' ? await connecting : connecting, askPassword, memory);
 }
 
 export interface DefaultOptions {

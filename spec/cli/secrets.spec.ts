@@ -1,8 +1,10 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { unwrapMasterKey } from '../../lib/format/key-file.ts';
+import { keyMemory } from '../../lib/commands/key-memory.ts';
+import { dataPaths } from '../../lib/config/paths.ts';
+import { KDF_PARAMETERS, unwrapMasterKey } from '../../lib/format/key-file.ts';
 import {
   contentAt,
   objectsAt,
@@ -167,6 +169,21 @@ secrets(
     );
   },
 );
+
+secrets('in commands are not read for a remote that is refused, though it was opened before', async () => {
+  await withMachine(async (machine) => {
+    const remote = 'http://example.invalid/backups';
+    const { cacheFolder } = dataPaths({}, machine.home);
+    const kdf = { parameters: KDF_PARAMETERS, salt: Buffer.alloc(32) };
+    keyMemory(cacheFolder, remote).keep({ name: `keys/${'0'.repeat(16)}.json`, kdf });
+    assert.ok(keyMemory(cacheFolder, remote).recall());
+    const ran = join(machine.folder, 'ran');
+    const command = `touch '${ran}'; echo long enough`;
+    const outcome = await machine.run(['list', '--remote', remote, '--password-command', command]);
+    assert.match(outcome.stderr, /clear text|unencrypted|insecure/i);
+    assert.not.ok(existsSync(ran));
+  });
+});
 
 secrets('are not asked for where nobody can answer', async () => {
   await withLocal((place) =>
