@@ -58,7 +58,8 @@ export function channelPool(
 ): ChannelPool {
   const connections = new Set<Connection>();
   const lent = new WeakMap<SftpChannel, Lent>();
-  const waiting: Record<Use, Set<() => void>> = { transfer: new Set(), small: new Set() };
+  /** Woken in this order: what is small goes on a channel that a transfer takes as well, but not the other way round. */
+  const waiting: Record<Use, Set<() => void>> = { small: new Set(), transfer: new Set() };
   const closing = new AbortController();
   /** So many the server lets a connection have, once it has refused another or broken off over it. */
   let channelLimit = Number.POSITIVE_INFINITY;
@@ -70,6 +71,8 @@ export function channelPool(
   let channelPatienceMs = askAgainMs;
   let connectionLimit = maxConnections;
   let askAgainAtMs = 0;
+  /** Connections that have ended. */
+  let lost = 0;
   /** One attempt of a kind at a time: what is refused is refused once. */
   let opening: Promise<void> | null = null;
   let connecting: Promise<void> | null = null;
@@ -86,6 +89,7 @@ export function channelPool(
     for (const connection of connections) {
       if (!connection.ended) continue;
       connections.delete(connection);
+      lost += 1;
       connectionLimit = maxConnections;
     }
     return [...connections].flatMap(({ channels }) => [...channels]);
@@ -218,8 +222,8 @@ export function channelPool(
     },
     async prepare(transfers) {
       // Some servers end the older connection when another one is made: there is no end to asking those.
-      for (let before = -1; liveChannels().length > before; ) {
-        before = liveChannels().length;
+      const before = lost;
+      for (let steps = 2 * transfers; steps > 0 && lost === before && end === null; steps -= 1) {
         growTo(transfers);
         const growing = [opening, connecting].filter((one) => one !== null);
         if (growing.length === 0) return;
