@@ -99,7 +99,7 @@ async function indexAll(
 ): Promise<void> {
   const beforeNaming = () => durable.then(onDurable);
   const abandon = new AbortController();
-  durable.catch((error: unknown) => abandon.abort(error)); // an index that is tried again and again is not waited for
+  durable.catch((error: unknown) => abandon.abort(error)); // a put of an index that is tried again and again is not waited for
   const options = { coming: packs, beforeNaming, signal: abandon.signal };
   try {
     await putIndexes(repository, journal, run.journalRepository, options);
@@ -171,7 +171,10 @@ interface Lookout {
 function lookout(facts: BackupFacts, deps: ManifestDeps): Lookout {
   let id = deps.run.backupId;
   const look = async () => {
-    [id] = await Promise.all([freeId(id, facts, deps), refuseStrangePlace(deps.repository)]);
+    const finding = freeId(id, facts, deps);
+    // Neither goes on behind who is told of the other.
+    await refuseStrangePlace(deps.repository).finally(() => finding.catch(() => {}));
+    id = await finding;
     return id;
   };
   let looking: Promise<string> | null = null;

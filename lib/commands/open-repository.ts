@@ -10,7 +10,7 @@ import { keyMemory } from './key-memory.ts';
 
 /**
  * Opens the repository of a remote that was named, with the password of the configuration or the person's.
- * @param remote.connecting comes when its library is loaded, which is not waited for before the password is there
+ * @param remote.connecting comes when its library is loaded, which is not waited for before the password is there, unless a command has to say it
  * @param onPassword called when it is there, and the derivation of keys begins, which is long and not in this thread
  */
 export async function openNamed(
@@ -27,7 +27,7 @@ export async function openNamed(
     return password;
   };
   const { source } = config.password;
-  // Who has to type it is asked when it is clear what for; nor is a command run for a remote that is refused.
+  // Who has to type it is asked when it is clear what for; nor is a command run for a URL or settings that are refused.
   const memory = source === null ? null : keyMemory(cacheFolder, url);
   return openRepository(source?.kind === 'command' ? await connecting : connecting, askPassword, memory);
 }

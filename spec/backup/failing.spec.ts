@@ -319,7 +319,7 @@ publishing('tells why its manifest cannot be put, and does not try to send the i
       },
     };
     const patient = withRetry(refusing, {
-      retryForMs: 600_000,
+      retryForMs: 2000,
       sleep: (_ms, signal) => sleep(20, undefined, { signal }),
     });
     await assertRejects(() => machine.backUp({ remote: patient }), RemoteError, /no space/);
